@@ -1,0 +1,1 @@
+"""Strategies that choose what a user sees: one file each, one shared protocol."""
