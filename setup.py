@@ -1,6 +1,6 @@
 """Say the one thing that pyproject.toml cannot: build in a fresh folder.
 
-setuptools packs whatever lies in ``build/lib``; in a ``build/`` left by an earlier build that includes files deleted since.
+setuptools packs whatever lies in ``build/lib``, and after an earlier build that includes files deleted since.
 """
 
 import tempfile
