@@ -1,0 +1,19 @@
+"""The data sets that come with the package: films and books, facts and one-line descriptions, no logs."""
+
+from importlib import resources
+
+from zsr_sim.datasets.assemble import assemble
+from zsr_sim.datasets.dataset import Dataset
+from zsr_sim.datasets.tables import read_table
+
+BUILT_IN = {
+    "films": "real films: title, genres, director, country, a one-line description; no log",
+    "books": "real books: title, genres, author, country, a one-line description; no log",
+}
+
+
+def read_built_in(name: str) -> Dataset:
+    """Read ``films`` or ``books`` from the package."""
+    with resources.as_file(resources.files("zsr_sim.datasets") / "builtin" / f"{name}.csv") as path:
+        items = read_table(path)
+    return assemble(source=name, name=name, layout="built in", items=items, log=None)

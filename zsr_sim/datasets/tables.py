@@ -1,0 +1,272 @@
+"""Tables of text: csv, parquet, jsonl (each also .gz) and files without a header, read strictly.
+
+Every value becomes text, "" where there is none: ids keep their leading zeros, and all formats of the same rows give the same
+table. What a column means (a number, a time) is decided in columns.py.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from zsr_sim.datasets.files import check_null_bytes, checked_utf8, find_one, read_bytes
+from zsr_sim.errors import InputError
+
+SUFFIXES = (".csv", ".parquet", ".jsonl")
+BLOCK_BYTES = 1 << 24   # what the csv parser reads at once; a single row must fit
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file's rows as text.
+
+    Attributes:
+        path: where it was read, for messages.
+        frame: one str column per column of the file; "" where a value is missing.
+        line_of: gives the line (from 1, a header is line 1) on which a row (from 0) begins; None for a file without lines.
+        floats: names of columns that the file stores as floating-point numbers (never so for csv).
+    """
+
+    path: Path
+    frame: pd.DataFrame
+    line_of: Callable[[int], int] | None
+    floats: frozenset[str] = frozenset()
+
+    def where(self, row: int) -> str:
+        """Return ``"path, line 7"`` (``"path, row 6"`` for parquet), for messages."""
+        return f"{self.path}, row {row + 1}" if self.line_of is None else f"{self.path}, line {self.line_of(row)}"
+
+
+def find_table(folder: Path, stem: str) -> Path | None:
+    """Return the file ``stem.csv``, ``.parquet`` or ``.jsonl`` (or one of them with ``.gz``) in `folder`, None if none.
+
+    Raises:
+        InputError: more than one of them exists.
+    """
+    return find_one(folder, [stem + suffix for suffix in SUFFIXES])
+
+
+def read_table(path: Path) -> Table:
+    """Read a csv, parquet or jsonl file, plain or gzipped, by its name.
+
+    Raises:
+        InputError: a missing, empty or broken file; another encoding than UTF-8; a row that does not fit the header.
+    """
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if suffix not in SUFFIXES:
+        raise InputError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)} or one of them with .gz")
+    data = read_bytes(path)
+    if suffix == ".parquet":
+        return _read_parquet(data, path)
+    data = checked_utf8(data, path)
+    return _read_csv(data, path) if suffix == ".csv" else _read_jsonl(data, path)
+
+
+def read_separated(data: bytes, path: Path, names: Sequence[str], separator: str) -> Table:
+    """Read UTF-8 lines without header or quoting, such as ``1|Toy Story (1995)|...``.
+
+    Args:
+        data: what is in the file.
+        path: for messages.
+        names: of the columns.
+        separator: one character, or a few such as ``::`` (which then may not be part of a value).
+
+    Raises:
+        InputError: a line with another number of fields.
+    """
+    cell = separator
+    if len(separator) > 1:
+        cell = "\x1f"   # ASCII's own "unit separator", since the parser takes one character only
+        if cell.encode() in data:
+            line = data.count(b"\n", 0, data.find(cell.encode())) + 1
+            raise InputError(f"{path}, line {line}: the control character 0x1F; the file is damaged or not text")
+        data = data.replace(separator.encode(), cell.encode())
+    dialect = _Dialect(cell, separator, quoted=False)
+    return _parse(data, path, list(names), dialect, header=False)
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    cell: str
+    shown: str
+    quoted: bool
+
+    def reader(self, data: bytes, strict: bool = False) -> Any:
+        quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
+        text = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
+        return csv.reader(text, delimiter=self.cell, quoting=quoting, strict=strict)   # type: ignore[arg-type, unused-ignore]
+
+
+_CSV = _Dialect(",", ",", quoted=True)
+
+
+def _read_csv(data: bytes, path: Path) -> Table:
+    with _long_fields():
+        header = next(filter(None, _CSV.reader(data)))
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}, line 1: column {twice!r} occurs twice; names must differ")
+    if data.count(b'"') % 2:
+        _check_quotes(data, path)
+    return _parse(data, path, header, _CSV, header=True)
+
+
+def _parse(data: bytes, path: Path, names: list[str], dialect: _Dialect, header: bool) -> Table:
+    try:
+        parsed = pa.csv.read_csv(
+            io.BytesIO(data if data.endswith(b"\n") else data + b"\n"),
+            read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=None if header else names),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=dialect.cell,
+                quote_char='"' if dialect.quoted else False,
+                newlines_in_values=dialect.quoted,
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise _wrong_row(data, path, len(names), dialect, str(error)) from error
+    if parsed.num_rows == 0:
+        raise InputError(f"{path} has a header but no rows; expected at least one row")
+    return Table(path, parsed.to_pandas(), lambda row: _line_of_row(data, dialect, row + header))
+
+
+def _wrong_row(data: bytes, path: Path, expected: int, dialect: _Dialect, reason: str) -> InputError:
+    for line, fields in _records(data, dialect):
+        if len(fields) != expected:
+            return InputError(
+                f"{path}, line {line}: {expected} fields separated by {dialect.shown!r} expected, {len(fields)} found"
+                + ('; put values that hold a comma or a line break into "quotes"' if dialect.quoted else "")
+            )
+    return InputError(f"{path}: {reason}")
+
+
+def _check_quotes(data: bytes, path: Path) -> None:
+    """Raise if a quote is never closed: the parser would swallow the rest of the file as one value."""
+    reader, start = _CSV.reader(data, strict=True), 1
+    with _long_fields():
+        try:
+            for _ in reader:
+                start = reader.line_num + 1
+        except csv.Error as error:
+            raise InputError(
+                f"{path}, line {start}: a quoted value that begins in this row is not closed properly ({error}); "
+                'write " inside quotes as ""'
+            ) from error
+
+
+def _records(data: bytes, dialect: _Dialect) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line on which it begins, fields) of each row, empty lines left out. Slow: only to find the line of an error."""
+    reader, start = dialect.reader(data), 1
+    with _long_fields():
+        for fields in reader:
+            if fields:
+                yield start, fields
+            start = reader.line_num + 1
+
+
+def _line_of_row(data: bytes, dialect: _Dialect, row: int) -> int:
+    return next(line for number, (line, _) in enumerate(_records(data, dialect)) if number == row)
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Lift the csv module's limit of 131,072 characters a field for a while (the limit is global to the module)."""
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _read_jsonl(data: bytes, path: Path) -> Table:
+    lines = data.decode().split("\n")
+    numbers = [number for number, line in enumerate(lines, start=1) if line and not line.isspace()]
+    filled = [lines[number - 1] for number in numbers]
+    try:
+        rows = json.loads("[" + ",".join(filled) + "]")   # one call for all lines: five times faster than one by one
+    except ValueError:
+        rows = []
+    if len(rows) != len(filled) or not all(isinstance(row, dict) for row in rows):
+        raise _wrong_json(filled, numbers, path)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    frame = pd.DataFrame({name: [_json_text(value) for value in values] for name, values in columns.items()}, dtype="str")
+    table = Table(
+        path,
+        frame,
+        lambda row: numbers[row],
+        frozenset(name for name, values in columns.items() if any(isinstance(value, float) for value in values)),
+    )
+    _check_characters(table)
+    return table
+
+
+def _wrong_json(lines: list[str], numbers: list[int], path: Path) -> InputError:
+    for number, line in zip(numbers, lines, strict=True):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            return InputError(f"{path}, line {number}: not JSON ({error}); expected one object a line")
+        if not isinstance(row, dict):
+            return InputError(f"{path}, line {number}: expected one JSON object, found {type(row).__name__}")
+    raise AssertionError("every line is an object, so the whole must have been read")
+
+
+def _json_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:   # NaN, which json.dumps of a data frame writes for a missing number
+        return ""
+    if isinstance(value, list):
+        return ", ".join(_json_text(part) for part in value)
+    return json.dumps(value)
+
+
+def _check_characters(table: Table) -> None:
+    """Raise for null characters and for lone surrogates, which JSON and parquet can smuggle past the check of the bytes."""
+    for name in table.frame.columns:
+        for row, text in enumerate(table.frame[name]):
+            if "\0" in text or not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise InputError(f"{table.where(row)}: column {name!r} holds a null or half a character; remove it")
+
+
+def _read_parquet(data: bytes, path: Path) -> Table:
+    try:
+        parsed = pa.parquet.read_table(io.BytesIO(data))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is not a whole parquet file ({error}); write it again") from error
+    if parsed.num_rows == 0:
+        raise InputError(f"{path} has no rows; expected at least one row")
+    columns = {
+        field.name: text
+        for field in parsed.schema
+        if not field.name.startswith("__index_level_") and (text := _arrow_text(parsed[field.name])) is not None
+    }
+    floats = frozenset(field.name for field in parsed.schema if pa.types.is_floating(field.type))
+    table = Table(path, pa.table(columns).to_pandas(), None, floats)
+    _check_characters(table)
+    return table
+
+
+def _arrow_text(column: Any) -> Any | None:
+    """Return a parquet column as text, lists joined by commas; None for what is no text (embeddings, nested records)."""
+    kind = column.type
+    if pa.types.is_floating(kind):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
+        column = pc.binary_join(column, ", ")
+    elif pa.types.is_nested(kind):
+        return None
+    return pc.fill_null(column.cast(pa.string()), "")
