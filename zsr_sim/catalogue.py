@@ -40,7 +40,7 @@ class Catalogue:
         lengths = {"texts": len(self.texts), "titles": len(self.titles), "columns": len(self.columns)}
         for field, length in lengths.items():
             if length != n:
-                raise InputError(f"catalogue {self.name!r} has {n} item_ids but {length} {field}; one per item is needed")
+                raise InputError(f"catalogue {self.name!r} has {n} item_ids but {length} {field}; one each is needed")
         for field, values in (("item_ids", self.item_ids), ("texts", self.texts), ("titles", self.titles)):
             if not all(values):
                 row = next(row for row, value in enumerate(values) if not value)
@@ -63,7 +63,7 @@ class Catalogue:
         digest = hashlib.sha256()
         for part in (*self.item_ids, *self.texts):
             content = part.encode()
-            digest.update(b"%d:" % len(content))   # lengths keep ("ab", "c") and ("a", "bc") apart
+            digest.update(b"%d:" % len(content))  # lengths keep ("ab", "c") and ("a", "bc") apart
             digest.update(content)
         return digest.hexdigest()
 
@@ -74,7 +74,7 @@ class Catalogue:
             InputError: no row, or a row twice.
             IndexError: a row outside the catalogue.
         """
-        chosen = np.asarray(rows, dtype=np.int64)   # (k,)
+        chosen = np.asarray(rows, dtype=np.int64)  # (k,)
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self):
             raise IndexError(f"rows must lie in 0..{len(self) - 1}, got {chosen.min()}..{chosen.max()}")
         return Catalogue(

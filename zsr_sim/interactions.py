@@ -11,7 +11,7 @@ import pandas as pd
 
 from zsr_sim.errors import InputError
 
-MAX_FEEDBACK_NAMES = 127   # what an int8 code can tell apart
+MAX_FEEDBACK_NAMES = 127  # what an int8 code can tell apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Interactions:
         feedback_codes: int8 (m,), index into `feedback_names`; -1 where the row says none.
 
     Raises:
-        ValueError: columns of different lengths, codes out of range, or rows out of order. Use `from_columns` for raw rows.
+        ValueError: columns of different lengths, codes out of range, or rows out of order (`from_columns` sorts).
     """
 
     user_ids: tuple[str, ...]
@@ -45,7 +45,9 @@ class Interactions:
             raise ValueError("users, items, timestamps, values and feedback_codes must have one length")
         if m and not 0 <= self.users.min() <= self.users.max() < self.n_users:
             raise ValueError(f"users must lie in 0..{self.n_users - 1}")
-        same_user = self.users[1:] == self.users[:-1]   # (m - 1,)
+        if m and self.items.min() < 0:
+            raise ValueError("items must be rows of the catalogue, 0 or more")
+        same_user = self.users[1:] == self.users[:-1]  # (m - 1,)
         in_order = (self.users[1:] > self.users[:-1]) | (same_user & (self.timestamps[1:] >= self.timestamps[:-1]))
         if not in_order.all():
             raise ValueError("rows must be sorted by user, then timestamp; Interactions.from_columns sorts them")
@@ -73,7 +75,7 @@ class Interactions:
         """
         codes, distinct = pd.factorize(np.asarray(user_ids, dtype=object), sort=True)
         seconds = np.asarray(timestamps, dtype=np.float64)
-        order = np.lexsort((seconds, codes))   # (m,); a stable sort: ties keep the order of the file
+        order = np.lexsort((seconds, codes))  # (m,); a stable sort: ties keep the order of the file
         numbers = np.full(len(codes), np.nan) if values is None else np.asarray(values)
         names, kinds = _code_feedback(feedback, len(codes))
         return cls(
@@ -105,22 +107,22 @@ class Interactions:
         Raises:
             ValueError: a code outside 0..n_users-1, or twice.
         """
-        chosen = np.asarray(codes, dtype=np.int64)   # (k,)
+        chosen = np.asarray(codes, dtype=np.int64)  # (k,)
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < self.n_users:
             raise ValueError(f"user codes must lie in 0..{self.n_users - 1}, got {chosen.min()}..{chosen.max()}")
         if len(np.unique(chosen)) != len(chosen):
             raise ValueError("user codes must be distinct")
-        lengths = np.diff(self.starts)[chosen]   # (k,)
-        users = np.repeat(np.arange(len(chosen)), lengths)   # (rows,)
-        first = np.cumsum(lengths) - lengths   # (k,), where each user's rows begin in the new log
-        rows = np.arange(lengths.sum()) - first[users] + self.starts[chosen][users]   # (rows,)
+        lengths = np.diff(self.starts)[chosen]  # (k,)
+        users = np.repeat(np.arange(len(chosen)), lengths)  # (rows,)
+        first = np.cumsum(lengths) - lengths  # (k,), where each user's rows begin in the new log
+        rows = np.arange(lengths.sum()) - first[users] + self.starts[chosen][users]  # (rows,)
         return self._rows(rows, tuple(self.user_ids[code] for code in chosen), users.astype(np.int32))
 
     def split_users(self, share: float, seed: int) -> tuple["Interactions", "Interactions"]:
         """Split by user: first the log of about `share` of the users, then the log of all others.
 
-        A user's side is a function of (seed, user id, share) alone: it stays the same when other users join or leave the log,
-        and a larger share only adds users to the first part.
+        A user's side is a function of (seed, user id, share) alone: it stays the same when other users join or leave
+        the log, and a larger share only adds users to the first part.
 
         Args:
             share: in [0, 1].
@@ -131,11 +133,11 @@ class Interactions:
         """
         if not 0 <= share <= 1:
             raise ValueError(f"share must lie in [0, 1], got {share}")
-        chosen = _uniform_of_ids(self.user_ids, seed) < share   # (n_users,)
+        chosen = _uniform_of_ids(self.user_ids, seed) < share  # (n_users,)
         return self.of_users(np.flatnonzero(chosen)), self.of_users(np.flatnonzero(~chosen))
 
     def before(self, timestamp: float) -> "Interactions":
-        """Return the rows strictly before `timestamp` (seconds since 1970); user codes stay, some users may have no row."""
+        """Return the rows strictly before `timestamp` (seconds since 1970); user codes stay."""
         rows = np.flatnonzero(self.timestamps < timestamp)
         return self._rows(rows, self.user_ids, self.users[rows])
 
@@ -163,8 +165,9 @@ def _code_feedback(
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int8]]:
     if feedback is None:
         return (), np.full(length, -1, dtype=np.int8)
-    given = np.asarray(feedback, dtype=object)
-    codes, distinct = pd.factorize(np.where(given == "", None, given), sort=True)   # None is coded as -1
+    given = np.array(feedback, dtype=object)
+    given[given == ""] = None  # which factorize codes as -1
+    codes, distinct = pd.factorize(given, sort=True)
     if len(distinct) > MAX_FEEDBACK_NAMES:
         raise InputError(
             f"feedback has {len(distinct)} distinct names, at most {MAX_FEEDBACK_NAMES} kinds are expected "
@@ -182,4 +185,4 @@ def _uniform_of_ids(ids: Sequence[str], seed: int) -> npt.NDArray[np.float64]:
         hasher.update(user_id.encode())
         digests += hasher.digest()
     # 53 bits are what a float64 holds exactly, so the result is below 1
-    return (np.frombuffer(bytes(digests), dtype="<u8") >> np.uint64(11)) * 2.0**-53
+    return np.ldexp((np.frombuffer(bytes(digests), dtype="<u8") >> np.uint64(11)).astype(np.float64), -53)

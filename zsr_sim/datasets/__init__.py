@@ -12,7 +12,7 @@ from zsr_sim.errors import InputError, nearest
 
 __all__ = ["DataReport", "Dataset", "describe", "known", "layouts", "load"]
 
-_LAYOUTS = (PLAIN, *MOVIELENS)   # the first that matches is taken
+_LAYOUTS = (PLAIN, *MOVIELENS)  # the first that matches is taken
 _NAMES_SHOWN = 5
 
 
@@ -30,25 +30,31 @@ def load(name_or_path: str | Path, text_columns: Sequence[str] | None = None) ->
     """Read a data set.
 
     Args:
-        name_or_path: a built-in name (see `known`), or a folder in one of the known layouts (see `layouts`). A built-in name
-            wins over a folder of that name; ``./films`` is always the folder.
-        text_columns: the columns of a folder's items that are joined to an item's text, in this order; None for the declared
-            default of the layout.
+        name_or_path: a built-in name (see `known`), or a folder in one of the known layouts (see `layouts`). A built-in
+            name wins over a folder of that name; ``./films`` is always the folder.
+        text_columns: the columns of a folder's items that are joined to an item's text, in this order; None for the
+            declared order of the layout.
 
     Raises:
         InputError: no such data set, no known layout, or bad data; the message names file, line and remedy.
     """
+    declared = None if text_columns is None else tuple(text_columns)
     if name_or_path in BUILT_IN:
-        return read_built_in(str(name_or_path))
-    folder = Path(name_or_path)
+        return read_built_in(str(name_or_path), declared)
+    try:
+        return _load_folder(Path(name_or_path), declared)
+    except OSError as error:  # no permission, a name that is too long, a disk that fails
+        raise InputError(f"cannot read {str(name_or_path)!r}: {error.strerror}") from error
+
+
+def _load_folder(folder: Path, text_columns: tuple[str, ...] | None) -> Dataset:
     if folder.is_file():
         raise InputError(f"{folder} is a file, a folder is expected; give {folder.parent} if that holds the data set")
     if not folder.is_dir():
-        raise InputError(f"no built-in data set and no folder {str(name_or_path)!r}{_nearest(folder)}")
-    declared = None if text_columns is None else tuple(text_columns)
+        raise InputError(f"no built-in data set and no folder {str(folder)!r}{_nearest(folder)}")
     for layout in _LAYOUTS:
         if layout.matches(folder):
-            return layout.read(folder, declared)
+            return layout.read(folder, text_columns)
     raise InputError(_unrecognised(folder))
 
 
@@ -57,7 +63,7 @@ def _nearest(folder: Path) -> str:
     hint = nearest(str(folder), BUILT_IN)
     if hint or not folder.parent.is_dir():
         return hint
-    return nearest(str(folder), [str(sibling) for sibling in folder.parent.iterdir() if sibling.is_dir()])
+    return nearest(folder.name, [sibling.name for sibling in folder.parent.iterdir() if sibling.is_dir()])
 
 
 def _unrecognised(folder: Path) -> str:

@@ -1,11 +1,13 @@
 """From tables to a data set: one policy for all layouts.
 
-What a person's data may hold beside good rows is either an error (columns.py) or dropped and counted here: items without any
-text, repeated item ids, interactions with unknown items (never invented), exact duplicates of an interaction.
+What a person's data may hold beside good rows is either an error (columns.py) or dropped and counted here: items
+without any text, repeated item ids, interactions with unknown items (never invented), exact duplicates of an
+interaction.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +24,7 @@ from zsr_sim.interactions import Interactions
 TEXT_COLUMNS = (
     "title", "name", "subtitle", "genres", "authors", "author", "director", "artist", "brand", "country",
     "abstract", "description",
-)   # fmt: skip
+)  # fmt: skip
 PRICE, CREATED_AT = "price", "created_at"
 
 
@@ -44,7 +46,7 @@ def assemble(
     items: Table,
     log: Table | None,
     item_column: str = "item_id",
-    log_columns: LogColumns = LogColumns(),   # noqa: B008, frozen
+    log_columns: LogColumns = LogColumns(),
     text_columns: Sequence[str] | None = None,
     notes: Sequence[str] = (),
 ) -> Dataset:
@@ -54,7 +56,8 @@ def assemble(
         InputError: a missing column, a value that cannot be read, no item with a text, or a log without any known item.
     """
     catalogue, counts, item_notes = _catalogue(name, items, item_column, text_columns)
-    interactions, log_notes = None, []
+    interactions: Interactions | None = None
+    log_notes: list[str] = []
     if log is not None:
         interactions, dropped, log_notes = _interactions(log, log_columns, catalogue)
         counts |= {"users": interactions.n_users, "interactions": len(interactions)} | dropped
@@ -72,7 +75,7 @@ def _catalogue(
     columns, notes = _extra_columns(table, {item_column, *used})
     rows, counts, row_notes = _kept_items(table, item_ids, texts)
     texts, first = texts.iloc[rows], parts[0].iloc[rows]
-    if not used == ["text"]:
+    if used != ["text"]:
         notes.insert(0, f"an item's text is its {', '.join(used)}")
     catalogue = Catalogue(
         name=name,
@@ -86,6 +89,8 @@ def _catalogue(
 
 def _text_columns(table: Table, declared: Sequence[str] | None) -> list[str]:
     if declared is not None:
+        if not declared:
+            raise InputError(f"{table.path}: text_columns is empty; name at least one column that describes an item")
         return [str(column(table, name).name) for name in declared]
     if "text" in table.frame.columns:
         return ["text"]
@@ -101,7 +106,7 @@ def _text_columns(table: Table, declared: Sequence[str] | None) -> list[str]:
 
 def _clean(values: pd.Series, name: str) -> pd.Series:
     if name == "text":
-        return values.where(values.str.strip() != "", "")   # taken as it is; blanks only is no text
+        return values.where(values.str.strip() != "", "")  # taken as it is; blanks only is no text
     values = values.str.strip()
     return values.str.replace(r"\s*\|\s*", ", ", regex=True) if name == "genres" else values
 
@@ -111,8 +116,8 @@ def _join(parts: list[pd.Series]) -> pd.Series:
     joined = parts[0]
     for part in parts[1:]:
         ends = joined.str.endswith((".", "!", "?", "…"))
-        gap = pd.Series(np.where((joined == "") | (part == ""), "", np.where(ends, " ", ". ")), index=part.index, dtype="str")
-        joined = joined + gap + part
+        gap = np.where((joined == "") | (part == ""), "", np.where(ends, " ", ". "))
+        joined = joined + pd.Series(gap, index=part.index, dtype="str") + part
     return joined
 
 
@@ -122,7 +127,9 @@ def _titles(table: Table, rows: npt.NDArray[np.int64], first: pd.Series, texts: 
     return titles.where(titles != "", texts)
 
 
-def _kept_items(table: Table, item_ids: pd.Series, texts: pd.Series) -> tuple[npt.NDArray[np.int64], dict[str, int], list[str]]:
+def _kept_items(
+    table: Table, item_ids: pd.Series, texts: pd.Series
+) -> tuple[npt.NDArray[np.int64], dict[str, int], list[str]]:
     """Return the rows to keep (the first with a text of each id), what was dropped, and notes on it."""
     frame = pd.DataFrame({"id": item_ids, "text": texts})
     with_text = frame[frame["text"] != ""]
@@ -138,15 +145,15 @@ def _kept_items(table: Table, item_ids: pd.Series, texts: pd.Series) -> tuple[np
     notes = []
     if conflicting.any():
         row = int(with_text.index[conflicting][0])
-        notes.append(f"{table.where(row)}: item {item_ids.iloc[row]!r} occurs again with another text; the first row counts")
+        notes.append(f"{table.where(row)}: item {item_ids.iloc[row]!r} again, with another text; the first row counts")
     return with_text.index[~repeated].to_numpy(dtype=np.int64), counts, notes
 
 
 def _extra_columns(table: Table, taken: set[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Return the columns that are no text of the item: price as a number, created_at in seconds, all others as they are."""
+    """Return the columns beside the text: price as a number, created_at in seconds, all others as they are."""
     names = [str(name) for name in table.frame.columns if name and name not in taken]
-    columns: dict[str, object] = {name: table.frame[name] for name in names}
-    notes = []
+    columns: dict[str, Any] = {name: table.frame[name] for name in names}
+    notes: list[str] = []
     if PRICE in columns:
         columns[PRICE] = numbers(table, PRICE)
     if CREATED_AT in columns:
@@ -156,7 +163,9 @@ def _extra_columns(table: Table, taken: set[str]) -> tuple[pd.DataFrame, list[st
     return pd.DataFrame(columns, index=table.frame.index), notes
 
 
-def _interactions(table: Table, names: LogColumns, catalogue: Catalogue) -> tuple[Interactions, dict[str, int], list[str]]:
+def _interactions(
+    table: Table, names: LogColumns, catalogue: Catalogue
+) -> tuple[Interactions, dict[str, int], list[str]]:
     user_ids, item_ids = ids(table, names.user), ids(table, names.item)
     seconds, notes = timestamps(table, names.timestamp)
     frame = pd.DataFrame({"user": user_ids, "item": pd.Index(catalogue.item_ids).get_indexer(pd.Index(item_ids))})
@@ -168,15 +177,19 @@ def _interactions(table: Table, names: LogColumns, catalogue: Catalogue) -> tupl
     if not known.all():
         notes.append(_unknown_note(table, item_ids, known, catalogue))
     kept = frame[known]
-    distinct = kept.drop_duplicates()   # of rows in which everything that is read agrees; NaN agrees with NaN
+    distinct = kept.drop_duplicates()  # of rows in which everything that is read agrees; NaN agrees with NaN
     counts = {
         "dropped_unknown_items": len(frame) - len(kept),
         "users_without_known_items": user_ids.nunique() - distinct["user"].nunique(),
         "dropped_duplicates": len(kept) - len(distinct),
     }
-    interactions = Interactions.from_columns(
-        distinct["user"], distinct["item"], distinct["time"], distinct["value"], distinct["feedback"] if has_feedback else None
-    )
+    feedback = distinct["feedback"] if has_feedback else None
+    try:
+        interactions = Interactions.from_columns(
+            distinct["user"], distinct["item"], distinct["time"], distinct["value"], feedback
+        )
+    except InputError as error:
+        raise InputError(f"{table.path}: {error}") from error
     return interactions, counts, notes
 
 
@@ -184,8 +197,8 @@ def _unknown_note(table: Table, item_ids: pd.Series, known: pd.Series, catalogue
     unknown = item_ids[~known]
     if not known.any():
         raise InputError(
-            f"{table.path}: none of its {unknown.nunique():,} items is in the catalogue, for example {unknown.iloc[0]!r} "
-            f"(the catalogue has {catalogue.item_ids[0]!r}); ids are compared as text, with leading zeros"
+            f"{table.path}: none of its {unknown.nunique():,} items is in the catalogue, for example "
+            f"{unknown.iloc[0]!r} (the catalogue has {catalogue.item_ids[0]!r}); ids are compared as text"
         )
     where = table.where(int(unknown.index[0]))
-    return f"{unknown.nunique():,} items of the log are not in the catalogue, the first is {unknown.iloc[0]!r} ({where})"
+    return f"{where}: item {unknown.iloc[0]!r} is not in the catalogue, the first of {unknown.nunique():,} such items"

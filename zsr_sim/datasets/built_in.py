@@ -12,8 +12,8 @@ BUILT_IN = {
 }
 
 
-def read_built_in(name: str) -> Dataset:
-    """Read ``films`` or ``books`` from the package."""
+def read_built_in(name: str, text_columns: tuple[str, ...] | None = None) -> Dataset:
+    """Read ``films`` or ``books`` from the package; `text_columns` as for `zsr_sim.datasets.load`."""
     with resources.as_file(resources.files("zsr_sim.datasets") / "builtin" / f"{name}.csv") as path:
         items = read_table(path)
-    return assemble(source=name, name=name, layout="built in", items=items, log=None)
+    return assemble(source=name, name=name, layout="built in", items=items, log=None, text_columns=text_columns)

@@ -7,10 +7,10 @@ import pandas as pd
 from zsr_sim.datasets.tables import Table
 from zsr_sim.errors import InputError, nearest
 
-MISSING = ("", "nan", "NaN")   # how tools write "nothing" into a csv file
-MILLISECONDS_ABOVE = 1e11      # as seconds that is the year 5138, as milliseconds 1973
-TOO_LARGE = 1e14               # as milliseconds the year 5138: microseconds or no time at all
-SUSPICIOUSLY_EARLY = 315_532_800.0   # 1980-01-01
+MISSING = ("", "nan", "NaN")  # how tools write "nothing" into a csv file
+MILLISECONDS_ABOVE = 1e11  # as seconds that is the year 5138, as milliseconds 1973
+TOO_LARGE = 1e14  # as milliseconds the year 5138: microseconds or no time at all
+SUSPICIOUSLY_EARLY = 315_532_800.0  # 1980-01-01
 
 
 def column(table: Table, name: str) -> pd.Series:
@@ -32,7 +32,7 @@ def ids(table: Table, name: str) -> pd.Series:
     """Return a column of ids: text as it stands in the file, never empty.
 
     Raises:
-        InputError: the column is missing, a value is empty or NaN, or the file stores the ids as floating-point numbers.
+        InputError: the column is missing, a value is empty or NaN, or ids are stored as floating-point numbers.
     """
     values = column(table, name)
     if name in table.floats:
@@ -43,7 +43,9 @@ def ids(table: Table, name: str) -> pd.Series:
     empty = values.isin(MISSING) | (values.str.strip() == "")
     if empty.any():
         row = _first(empty)
-        raise InputError(f"{table.where(row)}: {name} is {values.iloc[row]!r}; every row needs one: fill it in or drop the row")
+        raise InputError(
+            f"{table.where(row)}: {name} is {values.iloc[row]!r}; every row needs one: fill it in or drop it"
+        )
     return values
 
 
@@ -54,11 +56,11 @@ def numbers(table: Table, name: str) -> npt.NDArray[np.float64]:
         InputError: the column is missing, or a value is no finite number.
     """
     values = column(table, name)
-    parsed = _as_numbers(values)   # (m,)
+    parsed = _as_numbers(values)  # (m,)
     bad = ~np.isfinite(parsed) & ~values.isin(MISSING).to_numpy(dtype=bool)
     if bad.any():
         row = _first(bad)
-        raise InputError(f"{table.where(row)}: {name} {values.iloc[row]!r} is not a number; write one, or leave it empty")
+        raise InputError(f"{table.where(row)}: {name} {values.iloc[row]!r} is no number; write one or leave it empty")
     return parsed
 
 
@@ -76,7 +78,7 @@ def timestamps(table: Table, name: str, required: bool = True) -> tuple[npt.NDAr
         InputError: the column is missing, or a value is none of these.
     """
     values = column(table, name)
-    parsed = _as_numbers(values)   # (m,)
+    parsed = _as_numbers(values)  # (m,)
     notes = []
     as_text = np.isnan(parsed)
     if as_text.any():
@@ -89,8 +91,8 @@ def timestamps(table: Table, name: str, required: bool = True) -> tuple[npt.NDAr
     if bad.any():
         row = _first(bad)
         raise InputError(
-            f"{table.where(row)}: {name} {values.iloc[row]!r} is neither a number (seconds since 1970, or milliseconds) "
-            "nor ISO 8601 such as 2013-02-28T14:37:09Z"
+            f"{table.where(row)}: {name} {values.iloc[row]!r} is neither a number (seconds since 1970, or "
+            "milliseconds) nor ISO 8601 such as 2013-02-28T14:37:09Z"
         )
     return _in_seconds(table, name, parsed, ~as_text, notes), notes
 
@@ -105,8 +107,8 @@ def _in_seconds(
         if small.any():
             row = _first(small)
             raise InputError(
-                f"{table.where(row)}: {name} {table.frame[name].iloc[row]!r} cannot be milliseconds as in line "
-                f"{_first(large) + 1} of the rows; use one unit in the whole column"
+                f"{table.where(row)}: {name} {table.frame[name].iloc[row]!r} is in seconds, but {table.where(_first(large))} is in "
+                "milliseconds; use one unit in the whole column"
             )
         notes.append(f"{table.path.name}: {name} is read as milliseconds since 1970 (numbers above 1e11)")
         return parsed / 1000
@@ -122,10 +124,10 @@ def _as_numbers(values: pd.Series) -> npt.NDArray[np.float64]:
 
 
 def _as_iso_seconds(values: pd.Series) -> npt.NDArray[np.float64]:
-    dated = values.where(values.str.match(r"\d{4}(-|\d{4}T)"), "")   # to_datetime would also take "now" and "today"
+    dated = values.where(values.str.match(r"\d{4}(-|\d{4}T)"), "")  # to_datetime would also take "now" and "today"
     moments = pd.to_datetime(dated, format="ISO8601", errors="coerce", utc=True)
     seconds = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
-    return seconds.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(seconds, dtype=np.float64)
 
 
 def _first(mask: "pd.Series | npt.NDArray[np.bool_]") -> int:

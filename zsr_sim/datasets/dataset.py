@@ -27,8 +27,8 @@ class DataReport:
     Attributes:
         source: the folder, or the name of the built-in data set.
         layout: which of the known layouts it has.
-        counts: how many items, users and interactions there are, and how many rows were dropped for which reason; the keys
-            are those of `COUNT_WORDS`, users and interactions only where there is a log.
+        counts: how many items, users and interactions there are, and how many rows were dropped for which reason; the
+            keys are those of `COUNT_WORDS`, users and interactions only where there is a log.
         notes: remarks for a person, one line each.
     """
 

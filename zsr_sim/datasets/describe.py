@@ -9,7 +9,7 @@ from zsr_sim.datasets.dataset import Dataset
 from zsr_sim.interactions import Interactions
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
-MOST_BARS = 20   # with more distinct values than this, the histogram has ten equal bins instead
+MOST_BARS = 20  # with more distinct values than this, the histogram has ten equal bins instead
 
 
 def describe(dataset: Dataset) -> dict[str, object]:
@@ -55,7 +55,7 @@ def histogram(values: npt.NDArray[np.floating]) -> list[dict[str, float | int]]:
 
 
 def _describe_log(log: Interactions, n_items: int) -> dict[str, object]:
-    per_item = np.bincount(log.items, minlength=n_items)   # (n_items,)
+    per_item = np.bincount(log.items, minlength=n_items)  # (n_items,)
     pairs = len(np.unique(log.users.astype(np.int64) * n_items + log.items))
     kinds = zip(log.feedback_names, range(len(log.feedback_names)), strict=True)
     return {

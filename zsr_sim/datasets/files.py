@@ -11,7 +11,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def find_one(folder: Path, names: Iterable[str]) -> Path | None:
-    """Return the only existing file of the given names in `folder`, each also tried with ``.gz``; None if there is none.
+    """Return the only file of the given names in `folder`, each also tried with ``.gz``; None if there is none.
 
     Raises:
         InputError: more than one exists, so it is not clear which one is meant.
@@ -65,7 +65,7 @@ def checked_utf8(data: bytes, path: Path) -> bytes:
 def latin1_as_utf8(data: bytes, path: Path) -> tuple[bytes, str]:
     """Return UTF-8 bytes and a note, for the MovieLens files that are published in Latin-1 (ISO-8859-1).
 
-    Bytes that are valid UTF-8 are taken as such (somebody converted the file, or it is plain ASCII); the note is then empty.
+    Bytes that are valid UTF-8 are taken as such (a converted file, or plain ASCII); the note is then empty.
 
     Raises:
         InputError: a null byte.
@@ -74,7 +74,8 @@ def latin1_as_utf8(data: bytes, path: Path) -> tuple[bytes, str]:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        note = f"{path.name}: read as ISO-8859-1, as MovieLens publishes it (line {line_of_byte(data, error.start)} is not UTF-8)"
+        line = line_of_byte(data, error.start)
+        note = f"{path.name}: read as ISO-8859-1, as MovieLens publishes it (line {line} is not UTF-8)"
         return data.decode("iso-8859-1").encode(), note
     return data.removeprefix(BYTE_ORDER_MARK), ""
 

@@ -1,10 +1,9 @@
 """The published layouts of MovieLens and of MovieTweetings: u.data, ratings.dat (``::``), ratings.csv."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from zsr_sim.datasets.assemble import LogColumns, assemble
 from zsr_sim.datasets.columns import column
@@ -13,7 +12,7 @@ from zsr_sim.datasets.files import checked_utf8, find_one, latin1_as_utf8, read_
 from zsr_sim.datasets.tables import Table, read_separated, read_table
 from zsr_sim.errors import InputError
 
-NO_GENRES = "(no genres listed)"   # how ml-latest says that there is none
+NO_GENRES = "(no genres listed)"  # how ml-latest says that there is none
 RATINGS = ["user_id", "item_id", "rating", "timestamp"]
 TEXT = ("title", "genres")
 LOG = LogColumns(value="rating")
@@ -22,7 +21,7 @@ LOG = LogColumns(value="rating")
 GENRES_100K = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
-)   # fmt: skip
+)  # fmt: skip
 ITEM_100K = ["item_id", "title", "release_date", "video_release_date", "url", *GENRES_100K]
 
 
@@ -40,13 +39,13 @@ def _read_csv_layout(folder: Path, text_columns: tuple[str, ...] | None) -> Data
         log=read_table(log) if log else None,
         item_column="movieId",
         log_columns=LogColumns(user="userId", item="movieId", value="rating"),
-        text_columns=text_columns or TEXT,
+        text_columns=TEXT if text_columns is None else text_columns,
     )
 
 
 def _read_dat_layout(folder: Path, text_columns: tuple[str, ...] | None) -> Dataset:
     path, log = _movies(folder, "movies.dat", "ratings.dat"), find_one(folder, ["ratings.dat"])
-    data, note = latin1_as_utf8(read_bytes(path), path)   # MovieLens-1M is Latin-1; MovieLens-10M and MovieTweetings UTF-8
+    data, note = latin1_as_utf8(read_bytes(path), path)  # MovieLens-1M is Latin-1, the others UTF-8
     return assemble(
         source=str(folder),
         name=folder.resolve().name,
@@ -54,7 +53,7 @@ def _read_dat_layout(folder: Path, text_columns: tuple[str, ...] | None) -> Data
         items=split_movies(data, path),
         log=read_separated(checked_utf8(read_bytes(log), log), log, RATINGS, "::") if log else None,
         log_columns=LOG,
-        text_columns=text_columns or TEXT,
+        text_columns=TEXT if text_columns is None else text_columns,
         notes=[note] if note else [],
     )
 
@@ -63,7 +62,7 @@ def _read_100k_layout(folder: Path, text_columns: tuple[str, ...] | None) -> Dat
     path, log = _movies(folder, "u.item", "u.data"), find_one(folder, ["u.data"])
     data, note = latin1_as_utf8(read_bytes(path), path)
     items = read_separated(data, path, ITEM_100K, "|")
-    flags = items.frame[list(GENRES_100K[1:])] == "1"   # "unknown" is no genre
+    flags = items.frame[list(GENRES_100K[1:])] == "1"  # "unknown" is no genre
     genres = flags.mul([f"{genre}|" for genre in flags.columns]).sum(axis=1).str.rstrip("|")
     frame = items.frame[["item_id", "title", "release_date"]].assign(genres=genres)
     return assemble(
@@ -73,7 +72,7 @@ def _read_100k_layout(folder: Path, text_columns: tuple[str, ...] | None) -> Dat
         items=Table(path, frame, items.line_of),
         log=read_separated(checked_utf8(read_bytes(log), log), log, RATINGS, "\t") if log else None,
         log_columns=LOG,
-        text_columns=text_columns or TEXT,
+        text_columns=TEXT if text_columns is None else text_columns,
         notes=[note] if note else [],
     )
 
@@ -85,7 +84,7 @@ def split_movies(data: bytes, path: Path) -> Table:
         InputError: a line with fewer than three fields.
     """
     lines = pd.Series(data.decode().split("\n"), dtype="str").str.removesuffix("\r")
-    lines = lines[lines.str.strip() != ""]   # keeps the numbers of the lines in its index
+    lines = lines[lines.str.strip() != ""]  # keeps the numbers of the lines in its index
     few = lines.str.count("::") < 2
     if few.any():
         line = lines.index[few][0]
@@ -100,12 +99,15 @@ def split_movies(data: bytes, path: Path) -> Table:
 def _movies(folder: Path, movies: str, ratings: str) -> Path:
     path = find_one(folder, [movies])
     if path is None:
-        raise InputError(f"{folder} holds {ratings} but not {movies} (or {movies}.gz), which names the items; put it there")
+        raise InputError(f"{folder} holds {ratings} but not {movies} (or {movies}.gz) with the items; put it there")
     return path
 
 
-def _layout(name: str, movies: str, ratings: str, read) -> Layout:  # type: ignore[no-untyped-def]
-    return Layout(name, f"{ratings} and {movies}", lambda folder: find_one(folder, [movies]) is not None or find_one(folder, [ratings]) is not None, read)
+def _layout(name: str, movies: str, ratings: str, read: Callable[[Path, tuple[str, ...] | None], Dataset]) -> Layout:
+    def matches(folder: Path) -> bool:
+        return any(find_one(folder, [file]) is not None for file in (movies, ratings))
+
+    return Layout(name, f"{movies} and {ratings}", matches, read)
 
 
 LAYOUTS = (

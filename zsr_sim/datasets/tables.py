@@ -1,12 +1,13 @@
 """Tables of text: csv, parquet, jsonl (each also .gz) and files without a header, read strictly.
 
-Every value becomes text, "" where there is none: ids keep their leading zeros, and all formats of the same rows give the same
-table. What a column means (a number, a time) is decided in columns.py.
+Every value becomes text, "" where there is none: ids keep their leading zeros, and all formats of the same rows give
+the same table. What a column means (a number, a time) is decided in columns.py.
 """
 
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from zsr_sim.datasets.files import check_null_bytes, checked_utf8, find_one, read_bytes
+from zsr_sim.datasets.files import checked_utf8, find_one, read_bytes
 from zsr_sim.errors import InputError
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
-BLOCK_BYTES = 1 << 24   # what the csv parser reads at once; a single row must fit
+_UNREADABLE = re.compile("[\0\ud800-\udfff]")  # null, and halves of characters that lie outside UTF-16's first plane
+BLOCK_BYTES = 1 << 24  # what the csv parser reads at once; a single row must fit
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Table:
     Attributes:
         path: where it was read, for messages.
         frame: one str column per column of the file; "" where a value is missing.
-        line_of: gives the line (from 1, a header is line 1) on which a row (from 0) begins; None for a file without lines.
+        line_of: gives the line (from 1, the header's) on which a row (from 0) begins; None for a file without lines.
         floats: names of columns that the file stores as floating-point numbers (never so for csv).
     """
 
@@ -86,7 +88,7 @@ def read_separated(data: bytes, path: Path, names: Sequence[str], separator: str
     """
     cell = separator
     if len(separator) > 1:
-        cell = "\x1f"   # ASCII's own "unit separator", since the parser takes one character only
+        cell = "\x1f"  # ASCII's own "unit separator", since the parser takes one character only
         if cell.encode() in data:
             line = data.count(b"\n", 0, data.find(cell.encode())) + 1
             raise InputError(f"{path}, line {line}: the control character 0x1F; the file is damaged or not text")
@@ -104,18 +106,17 @@ class _Dialect:
     def reader(self, data: bytes, strict: bool = False) -> Any:
         quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
         text = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
-        return csv.reader(text, delimiter=self.cell, quoting=quoting, strict=strict)   # type: ignore[arg-type, unused-ignore]
+        return csv.reader(text, delimiter=self.cell, quoting=quoting, strict=strict)  # type: ignore[arg-type, unused-ignore]
 
 
 _CSV = _Dialect(",", ",", quoted=True)
 
 
 def _read_csv(data: bytes, path: Path) -> Table:
-    with _long_fields():
-        header = next(filter(None, _CSV.reader(data)))
+    line, header = next(_records(data, _CSV))
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"{path}, line 1: column {twice!r} occurs twice; names must differ")
+        raise InputError(f"{path}, line {line}: column {twice!r} occurs twice; names must differ")
     if data.count(b'"') % 2:
         _check_quotes(data, path)
     return _parse(data, path, header, _CSV, header=True)
@@ -167,7 +168,7 @@ def _check_quotes(data: bytes, path: Path) -> None:
 
 
 def _records(data: bytes, dialect: _Dialect) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line on which it begins, fields) of each row, empty lines left out. Slow: only to find the line of an error."""
+    """Yield (line on which it begins, fields) of each row but empty lines. Slow: only to find the line of an error."""
     reader, start = dialect.reader(data), 1
     with _long_fields():
         for fields in reader:
@@ -195,57 +196,57 @@ def _read_jsonl(data: bytes, path: Path) -> Table:
     numbers = [number for number, line in enumerate(lines, start=1) if line and not line.isspace()]
     filled = [lines[number - 1] for number in numbers]
     try:
-        rows = json.loads("[" + ",".join(filled) + "]")   # one call for all lines: five times faster than one by one
-    except ValueError:
+        rows = json.loads("[" + ",".join(filled) + "]")  # one call for all lines: five times faster than one by one
+    except (ValueError, RecursionError):
         rows = []
     if len(rows) != len(filled) or not all(isinstance(row, dict) for row in rows):
         raise _wrong_json(filled, numbers, path)
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
-    frame = pd.DataFrame({name: [_json_text(value) for value in values] for name, values in columns.items()}, dtype="str")
-    table = Table(
-        path,
-        frame,
-        lambda row: numbers[row],
-        frozenset(name for name, values in columns.items() if any(isinstance(value, float) for value in values)),
-    )
-    _check_characters(table)
-    return table
+    texts = {name: [_json_text(value) for value in values] for name, values in columns.items()}
+    if b"\\u" in data:
+        _check_escapes(texts, numbers, path)
+    floats = frozenset(name for name, values in columns.items() if any(isinstance(value, float) for value in values))
+    return Table(path, pd.DataFrame(texts, dtype="str"), lambda row: numbers[row], floats)
 
 
 def _wrong_json(lines: list[str], numbers: list[int], path: Path) -> InputError:
     for number, line in zip(numbers, lines, strict=True):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return InputError(f"{path}, line {number}: not JSON ({error}); expected one object a line")
         if not isinstance(row, dict):
             return InputError(f"{path}, line {number}: expected one JSON object, found {type(row).__name__}")
-    raise AssertionError("every line is an object, so the whole must have been read")
+    return InputError(f"{path}: expected one JSON object a line")
 
 
 def _json_text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if value is None or value != value:   # NaN, which json.dumps of a data frame writes for a missing number
+    if value is None or value != value:  # NaN, which json.dumps of a data frame writes for a missing number
         return ""
     if isinstance(value, list):
-        return ", ".join(_json_text(part) for part in value)
+        return ", ".join(filter(None, map(_json_text, value)))
     return json.dumps(value)
 
 
-def _check_characters(table: Table) -> None:
-    """Raise for null characters and for lone surrogates, which JSON and parquet can smuggle past the check of the bytes."""
-    for name in table.frame.columns:
-        for row, text in enumerate(table.frame[name]):
-            if "\0" in text or not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-                raise InputError(f"{table.where(row)}: column {name!r} holds a null or half a character; remove it")
+def _check_escapes(texts: dict[str, list[str]], numbers: list[int], path: Path) -> None:
+    """Raise for null characters and lone surrogates, which JSON's escapes carry past the check of bytes."""
+    for name, values in texts.items():
+        if not _UNREADABLE.search("".join(values)):
+            continue
+        for number, text in zip(numbers, values, strict=True):
+            if _UNREADABLE.search(text):
+                raise InputError(
+                    f"{path}, line {number}: {name!r} holds a null or half a character (\\u0000, \\ud800); remove it"
+                )
 
 
 def _read_parquet(data: bytes, path: Path) -> Table:
     try:
         parsed = pa.parquet.read_table(io.BytesIO(data))
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is not a whole parquet file ({error}); write it again") from error
     if parsed.num_rows == 0:
         raise InputError(f"{path} has no rows; expected at least one row")
@@ -255,18 +256,32 @@ def _read_parquet(data: bytes, path: Path) -> Table:
         if not field.name.startswith("__index_level_") and (text := _arrow_text(parsed[field.name])) is not None
     }
     floats = frozenset(field.name for field in parsed.schema if pa.types.is_floating(field.type))
-    table = Table(path, pa.table(columns).to_pandas(), None, floats)
-    _check_characters(table)
-    return table
+    for name, text in columns.items():
+        _check_arrow_text(text, name, path)
+    return Table(path, pa.table(columns).to_pandas(), None, floats)
 
 
 def _arrow_text(column: Any) -> Any | None:
-    """Return a parquet column as text, lists joined by commas; None for what is no text (embeddings, nested records)."""
+    """Return a parquet column as text, lists joined by commas; None for what is no text (vectors, records)."""
     kind = column.type
     if pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), None, column)
-    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
-        column = pc.binary_join(column, ", ")
-    elif pa.types.is_nested(kind):
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = kind.value_type
+        if not (pa.types.is_string(inner) or pa.types.is_large_string(inner)):
+            return None
+        return pa.array([_json_text(value) for value in column.to_pylist()], pa.string())
+    try:
+        return pc.fill_null(column.cast(pa.string()), "")
+    except pa.ArrowException:  # records, images, ...: not asked for, so no reason to refuse the file
         return None
-    return pc.fill_null(column.cast(pa.string()), "")
+
+
+def _check_arrow_text(text: Any, name: str, path: Path) -> None:
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: column {name!r} is not UTF-8 ({error}); write it again") from error
+    row = pc.index(pc.match_substring(text, "\0"), True).as_py()
+    if row >= 0:
+        raise InputError(f"{path}, row {row + 1}: {name!r} holds a null character; remove it")
