@@ -60,10 +60,8 @@ def _load_folder(folder: Path, text_columns: tuple[str, ...] | None) -> Dataset:
 
 def _nearest(folder: Path) -> str:
     """Suggest a built-in name, or a sibling of the folder that is missing."""
-    hint = nearest(str(folder), BUILT_IN)
-    if hint or not folder.parent.is_dir():
-        return hint
-    return nearest(folder.name, [sibling.name for sibling in folder.parent.iterdir() if sibling.is_dir()])
+    siblings = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    return nearest(folder.name, [*BUILT_IN, *(sibling.name for sibling in siblings if sibling.is_dir())])
 
 
 def _unrecognised(folder: Path) -> str:

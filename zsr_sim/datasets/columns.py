@@ -8,6 +8,7 @@ from zsr_sim.datasets.tables import Table
 from zsr_sim.errors import InputError, nearest
 
 MISSING = ("", "nan", "NaN")  # how tools write "nothing" into a csv file
+CONTRACT = ("user_id", "item_id", "timestamp")  # never a misspelling of one another
 MILLISECONDS_ABOVE = 1e11  # as seconds that is the year 5138, as milliseconds 1973
 TOO_LARGE = 1e14  # as milliseconds the year 5138: microseconds or no time at all
 SUSPICIOUSLY_EARLY = 315_532_800.0  # 1980-01-01
@@ -21,7 +22,7 @@ def column(table: Table, name: str) -> pd.Series:
     """
     names = [str(known) for known in table.frame.columns]
     if name not in names:
-        hint = nearest(name, names)
+        hint = nearest(name, [known for known in names if known not in CONTRACT])
         if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
             hint = "; columns must be separated by commas"
         raise InputError(f"{table.path} has no column {name!r}; found: {', '.join(map(repr, names))}{hint}")
@@ -107,8 +108,8 @@ def _in_seconds(
         if small.any():
             row = _first(small)
             raise InputError(
-                f"{table.where(row)}: {name} {table.frame[name].iloc[row]!r} is in seconds, but {table.where(_first(large))} is in "
-                "milliseconds; use one unit in the whole column"
+                f"{table.where(row)}: {name} {table.frame[name].iloc[row]!r} is in seconds, but "
+                f"{table.where(_first(large))} is in milliseconds; use one unit in the whole column"
             )
         notes.append(f"{table.path.name}: {name} is read as milliseconds since 1970 (numbers above 1e11)")
         return parsed / 1000
@@ -126,8 +127,8 @@ def _as_numbers(values: pd.Series) -> npt.NDArray[np.float64]:
 def _as_iso_seconds(values: pd.Series) -> npt.NDArray[np.float64]:
     dated = values.where(values.str.match(r"\d{4}(-|\d{4}T)"), "")  # to_datetime would also take "now" and "today"
     moments = pd.to_datetime(dated, format="ISO8601", errors="coerce", utc=True)
-    seconds = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
-    return np.asarray(seconds, dtype=np.float64)
+    microseconds = moments.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    return np.where(np.isnat(microseconds), np.nan, microseconds.astype(np.int64) / 1e6)
 
 
 def _first(mask: "pd.Series | npt.NDArray[np.bool_]") -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from zsr_sim.datasets.assemble import LogColumns, assemble
@@ -62,8 +63,9 @@ def _read_100k_layout(folder: Path, text_columns: tuple[str, ...] | None) -> Dat
     path, log = _movies(folder, "u.item", "u.data"), find_one(folder, ["u.data"])
     data, note = latin1_as_utf8(read_bytes(path), path)
     items = read_separated(data, path, ITEM_100K, "|")
-    flags = items.frame[list(GENRES_100K[1:])] == "1"  # "unknown" is no genre
-    genres = flags.mul([f"{genre}|" for genre in flags.columns]).sum(axis=1).str.rstrip("|")
+    flags = (items.frame[list(GENRES_100K)] == "1").to_numpy()  # (n, 19)
+    names = [f"{genre}|" if genre != "unknown" else "" for genre in GENRES_100K]
+    genres = pd.Series(np.where(flags, names, "").astype(object).sum(axis=1), dtype="str").str.rstrip("|")
     frame = items.frame[["item_id", "title", "release_date"]].assign(genres=genres)
     return assemble(
         source=str(folder),
