@@ -8,8 +8,8 @@ then
     checks   uint64 (count,)     the digest's first word plus the vector's bits as uint32 words, summed modulo 2**64
     vectors  float32 (count, d)
 
-A shard's name is the hash of its content, so two processes never collide; a killed one leaves at most a file that nobody
-reads; and an entry whose check fails is never handed out: its shard is removed and its texts are encoded again.
+A shard's name is the hash of its content, so two processes never collide; a killed one leaves at most a file that no
+one reads; and an entry whose check fails is never handed out: its shard is removed and its texts are encoded again.
 """
 
 from __future__ import annotations
