@@ -68,7 +68,7 @@ class Shard:
             expected = HEADER.size + count * (5 * 8 + dimensions * 4)
             if magic != MAGIC or found_dimensions != dimensions or size != expected or count == 0:
                 raise DamagedShardError(f"{size} bytes with header {header!r}, expected {expected} and d={dimensions}")
-            content = np.memmap(file, dtype=np.uint8, mode="r", offset=HEADER.size, shape=(size - HEADER.size,))
+            content: NDArray[np.uint8] = np.memmap(file, dtype=np.uint8, mode="r", offset=HEADER.size)
         digests = content[: count * 32].view("<u8").reshape(count, 4)
         checks = content[count * 32 : count * 40].view("<u8")
         vectors = content[count * 40 :].view("<f4").reshape(count, dimensions)
@@ -102,11 +102,12 @@ class VectorCache:
         while shards:
             damaged = []
             for shard, rows, wanted in _located(shards, digests):
-                vectors[wanted] = shard.vectors[rows]
-                found[wanted] = True
-                if (shard.checks[rows] != _checks(digests[wanted], vectors[wanted])).any():
+                entries = shard.vectors[rows]  # (wanted, d)
+                if (shard.checks[rows] != _checks(digests[wanted], entries)).any():
                     _discard(shard.path, "an entry does not match its checksum")
                     damaged.append(shard)
+                vectors[wanted] = entries
+                found[wanted] = True
             if not damaged:
                 break
             # What the damaged ones gave is forgotten; a sound shard may hold the same text.
@@ -182,8 +183,7 @@ def encode_texts(
     Raises:
         InputError: a text that the encoder cannot read.
     """
-    place = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    distinct = list(place)
+    distinct = list(dict.fromkeys(texts))
     vectors, found = _cached(distinct, encoder, cache)
     missing = np.flatnonzero(~found)
     cut_before = encoder.truncated
@@ -198,6 +198,7 @@ def encode_texts(
     if report.truncated:
         logger.warning("%d of %d texts are longer than %s reads and were cut", report.truncated, encoded, encoder.name)
     if len(distinct) < len(texts):
+        place = {text: row for row, text in enumerate(distinct)}
         vectors = vectors[[place[text] for text in texts]]  # (n, d_text)
     return vectors, report
 
@@ -205,7 +206,7 @@ def encode_texts(
 def text_digests(texts: Sequence[str]) -> Digests:
     """SHA-256 of each text, as four little-endian words: uint64 (n, 4)."""
     # surrogatepass: text that is no Unicode has a digest too; the encoder is the one to refuse it.
-    joined = b"".join(hashlib.sha256(text.encode(errors="surrogatepass")).digest() for text in texts)
+    joined = b"".join([hashlib.sha256(text.encode(errors="surrogatepass")).digest() for text in texts])
     return np.frombuffer(joined, dtype="<u8").reshape(-1, 4)
 
 

