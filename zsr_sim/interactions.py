@@ -73,7 +73,7 @@ class Interactions:
         Raises:
             InputError: more than 127 distinct kinds of feedback.
         """
-        codes, distinct = pd.factorize(np.asarray(user_ids, dtype=object), sort=True)
+        codes, distinct = pd.factorize(pd.Series(user_ids, dtype="str"), sort=True)
         seconds = np.asarray(timestamps, dtype=np.float64)
         order = np.lexsort((seconds, codes))  # (m,); a stable sort: ties keep the order of the file
         numbers = np.full(len(codes), np.nan) if values is None else np.asarray(values)

@@ -176,6 +176,7 @@ def test_lines_are_counted_as_a_person_counts(tmp_path: Path) -> None:
             '{"item_id": "1", "title": "a"}\n{"item_id": "\\ud800", "title": "a"}',
             "line 2: 'item_id' holds a null or half",
         ),
+        ('{"item_id": "1", "ti\\ud800": "a"}', "the name 'ti\\ud800' holds a null or half a character; rename it"),
     ],
 )
 def test_jsonl(tmp_path: Path, lines: str, message: str) -> None:
@@ -267,3 +268,12 @@ def test_text_columns_that_do_not_exist(tmp_path: Path) -> None:
         load(tmp_path, text_columns=["titel"])
     with pytest.raises(InputError, match="text_columns is empty; name at least one"):
         load(tmp_path, text_columns=[])
+
+
+def test_long_values_and_many_columns_are_cut(tmp_path: Path) -> None:
+    write(tmp_path, items_csv=f"item_id,title,price\n1,a,{'9x' * 1000}\n")
+    assert (
+        error_of(tmp_path) == f"D/items.csv, line 2: price '{'9x' * 40}'... is no number; write one or leave it empty"
+    )
+    write(tmp_path, items_csv=",".join(f"c{n}" for n in range(89)) + "\n" + "," * 88 + "\n")
+    assert error_of(tmp_path).endswith("'c10', 'c11', ...")

@@ -16,6 +16,7 @@ import pandas as pd
 from zsr_sim.catalogue import Catalogue
 from zsr_sim.datasets.columns import column, ids, numbers, timestamps
 from zsr_sim.datasets.dataset import DataReport, Dataset
+from zsr_sim.datasets.files import listed, shown
 from zsr_sim.datasets.tables import Table
 from zsr_sim.errors import InputError
 from zsr_sim.interactions import Interactions
@@ -96,7 +97,7 @@ def _text_columns(table: Table, declared: Sequence[str] | None) -> list[str]:
         return ["text"]
     used = [name for name in TEXT_COLUMNS if name in table.frame.columns]
     if not used:
-        found = ", ".join(repr(str(name)) for name in table.frame.columns)
+        found = listed([str(name) for name in table.frame.columns])
         raise InputError(
             f"{table.path} has no column 'text' and none of {', '.join(TEXT_COLUMNS)}; found: {found}; "
             "rename the columns that describe an item"
@@ -145,7 +146,9 @@ def _kept_items(
     notes = []
     if conflicting.any():
         row = int(with_text.index[conflicting][0])
-        notes.append(f"{table.where(row)}: item {item_ids.iloc[row]!r} again, with another text; the first row counts")
+        notes.append(
+            f"{table.where(row)}: item {shown(item_ids.iloc[row])} again, with another text; the first row counts"
+        )
     return with_text.index[~repeated].to_numpy(dtype=np.int64), counts, notes
 
 
@@ -159,7 +162,7 @@ def _extra_columns(table: Table, taken: set[str]) -> tuple[pd.DataFrame, list[st
     if CREATED_AT in columns:
         columns[CREATED_AT], notes = timestamps(table, CREATED_AT, required=False)
     if names:
-        notes.append(f"columns beside the text: {', '.join(names)}")
+        notes.append(f"columns beside the text: {listed(names)}")
     return pd.DataFrame(columns, index=table.frame.index), notes
 
 
@@ -168,8 +171,9 @@ def _interactions(
 ) -> tuple[Interactions, dict[str, int], list[str]]:
     user_ids, item_ids = ids(table, names.user), ids(table, names.item)
     seconds, notes = timestamps(table, names.timestamp)
-    frame = pd.DataFrame({"user": user_ids, "item": pd.Index(catalogue.item_ids).get_indexer(pd.Index(item_ids))})
-    frame["time"] = seconds
+    codes, distinct_items = pd.factorize(item_ids)  # each distinct text is looked up once
+    frame = pd.DataFrame({"user": pd.factorize(user_ids)[0], "time": seconds})
+    frame["item"] = pd.Index(catalogue.item_ids).get_indexer(distinct_items)[codes]
     frame["value"] = numbers(table, names.value) if names.value in table.frame.columns else np.nan
     has_feedback = names.feedback in table.frame.columns
     frame["feedback"] = table.frame[names.feedback].str.strip() if has_feedback else ""
@@ -180,13 +184,13 @@ def _interactions(
     distinct = kept.drop_duplicates()  # of rows in which everything that is read agrees; NaN agrees with NaN
     counts = {
         "dropped_unknown_items": len(frame) - len(kept),
-        "users_without_known_items": user_ids.nunique() - distinct["user"].nunique(),
+        "users_without_known_items": int(frame["user"].max()) + 1 - distinct["user"].nunique(),
         "dropped_duplicates": len(kept) - len(distinct),
     }
     feedback = distinct["feedback"] if has_feedback else None
     try:
         interactions = Interactions.from_columns(
-            distinct["user"], distinct["item"], distinct["time"], distinct["value"], feedback
+            user_ids[distinct.index], distinct["item"], distinct["time"], distinct["value"], feedback
         )
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from error
@@ -198,7 +202,9 @@ def _unknown_note(table: Table, item_ids: pd.Series, known: pd.Series, catalogue
     if not known.any():
         raise InputError(
             f"{table.path}: none of its {unknown.nunique():,} items is in the catalogue, for example "
-            f"{unknown.iloc[0]!r} (the catalogue has {catalogue.item_ids[0]!r}); ids are compared as text"
+            f"{shown(unknown.iloc[0])} (the catalogue has {shown(catalogue.item_ids[0])}); ids are compared as text"
         )
     where = table.where(int(unknown.index[0]))
-    return f"{where}: item {unknown.iloc[0]!r} is not in the catalogue, the first of {unknown.nunique():,} such items"
+    return (
+        f"{where}: item {shown(unknown.iloc[0])} is not in the catalogue, the first of {unknown.nunique():,} such items"
+    )

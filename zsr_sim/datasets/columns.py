@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from zsr_sim.datasets.files import listed, shown
 from zsr_sim.datasets.tables import Table
 from zsr_sim.errors import InputError, nearest
 
@@ -25,7 +26,7 @@ def column(table: Table, name: str) -> pd.Series:
         hint = nearest(name, [known for known in names if known not in CONTRACT])
         if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
             hint = "; columns must be separated by commas"
-        raise InputError(f"{table.path} has no column {name!r}; found: {', '.join(map(repr, names))}{hint}")
+        raise InputError(f"{table.path} has no column {name!r}; found: {listed(names)}{hint}")
     return table.frame[name]
 
 
@@ -45,7 +46,7 @@ def ids(table: Table, name: str) -> pd.Series:
     if empty.any():
         row = _first(empty)
         raise InputError(
-            f"{table.where(row)}: {name} is {values.iloc[row]!r}; every row needs one: fill it in or drop it"
+            f"{table.where(row)}: {name} is {shown(values.iloc[row])}; every row needs one: fill it in or drop it"
         )
     return values
 
@@ -61,7 +62,9 @@ def numbers(table: Table, name: str) -> npt.NDArray[np.float64]:
     bad = ~np.isfinite(parsed) & ~values.isin(MISSING).to_numpy(dtype=bool)
     if bad.any():
         row = _first(bad)
-        raise InputError(f"{table.where(row)}: {name} {values.iloc[row]!r} is no number; write one or leave it empty")
+        raise InputError(
+            f"{table.where(row)}: {name} {shown(values.iloc[row])} is no number; write one or leave it empty"
+        )
     return parsed
 
 
@@ -92,7 +95,7 @@ def timestamps(table: Table, name: str, required: bool = True) -> tuple[npt.NDAr
     if bad.any():
         row = _first(bad)
         raise InputError(
-            f"{table.where(row)}: {name} {values.iloc[row]!r} is neither a number (seconds since 1970, or "
+            f"{table.where(row)}: {name} {shown(values.iloc[row])} is neither a number (seconds since 1970, or "
             "milliseconds) nor ISO 8601 such as 2013-02-28T14:37:09Z"
         )
     return _in_seconds(table, name, parsed, ~as_text, notes), notes
@@ -108,7 +111,7 @@ def _in_seconds(
         if small.any():
             row = _first(small)
             raise InputError(
-                f"{table.where(row)}: {name} {table.frame[name].iloc[row]!r} is in seconds, but "
+                f"{table.where(row)}: {name} {shown(table.frame[name].iloc[row])} is in seconds, but "
                 f"{table.where(_first(large))} is in milliseconds; use one unit in the whole column"
             )
         notes.append(f"{table.path.name}: {name} is read as milliseconds since 1970 (numbers above 1e11)")

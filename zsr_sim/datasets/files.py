@@ -2,12 +2,23 @@
 
 import gzip
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from zsr_sim.errors import InputError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LONGEST_SHOWN, MOST_SHOWN = 80, 12
+
+
+def shown(value: str) -> str:
+    """Return a value from a file in quotes for a message: control characters escaped, cut after 80 characters."""
+    return repr(value) if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]!r}..."
+
+
+def listed(values: Sequence[str]) -> str:
+    """Return values from a file for a message, the first twelve of them."""
+    return ", ".join(map(shown, values[:MOST_SHOWN])) + (", ..." if len(values) > MOST_SHOWN else "")
 
 
 def find_one(folder: Path, names: Iterable[str]) -> Path | None:

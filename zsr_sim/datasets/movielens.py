@@ -9,7 +9,7 @@ import pandas as pd
 from zsr_sim.datasets.assemble import LogColumns, assemble
 from zsr_sim.datasets.columns import column
 from zsr_sim.datasets.dataset import Dataset, Layout
-from zsr_sim.datasets.files import checked_utf8, find_one, latin1_as_utf8, read_bytes
+from zsr_sim.datasets.files import checked_utf8, find_one, latin1_as_utf8, read_bytes, shown
 from zsr_sim.datasets.tables import Table, read_separated, read_table
 from zsr_sim.errors import InputError
 
@@ -90,7 +90,7 @@ def split_movies(data: bytes, path: Path) -> Table:
     few = lines.str.count("::") < 2
     if few.any():
         line = lines.index[few][0]
-        raise InputError(f"{path}, line {line + 1}: id::title::genres expected, found {lines[line]!r}")
+        raise InputError(f"{path}, line {line + 1}: id::title::genres expected, found {shown(lines[line])}")
     head = lines.str.partition("::")
     tail = head[2].str.rpartition("::")
     numbers = lines.index.to_numpy()

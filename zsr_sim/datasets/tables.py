@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from zsr_sim.datasets.files import checked_utf8, find_one, read_bytes
+from zsr_sim.datasets.files import checked_utf8, find_one, read_bytes, shown
 from zsr_sim.errors import InputError
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
@@ -116,7 +116,7 @@ def _read_csv(data: bytes, path: Path) -> Table:
     line, header = next(_records(data, _CSV))
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"{path}, line {line}: column {twice!r} occurs twice; names must differ")
+        raise InputError(f"{path}, line {line}: column {shown(twice)} occurs twice; names must differ")
     if data.count(b'"') % 2:
         _check_quotes(data, path)
     return _parse(data, path, header, _CSV, header=True)
@@ -137,7 +137,7 @@ def _parse(data: bytes, path: Path, names: list[str], dialect: _Dialect, header:
             ),
         )
     except pa.ArrowInvalid as error:
-        raise _wrong_row(data, path, len(names), dialect, str(error)) from error
+        raise _wrong_row(data, path, len(names), dialect, _one_line(error)) from error
     if parsed.num_rows == 0:
         raise InputError(f"{path} has a header but no rows; expected at least one row")
     return Table(path, parsed.to_pandas(), lambda row: _line_of_row(data, dialect, row + header))
@@ -234,12 +234,14 @@ def _json_text(value: Any) -> str:
 def _check_escapes(texts: dict[str, list[str]], numbers: list[int], path: Path) -> None:
     """Raise for null characters and lone surrogates, which JSON's escapes carry past the check of bytes."""
     for name, values in texts.items():
+        if _UNREADABLE.search(name):
+            raise InputError(f"{path}: the name {name!r} holds a null or half a character; rename it")
         if not _UNREADABLE.search("".join(values)):
             continue
         for number, text in zip(numbers, values, strict=True):
             if _UNREADABLE.search(text):
                 raise InputError(
-                    f"{path}, line {number}: {name!r} holds a null or half a character (\\u0000, \\ud800); remove it"
+                    f"{path}, line {number}: {shown(name)} holds a null or half a character (\\ud800); remove it"
                 )
 
 
@@ -247,7 +249,7 @@ def _read_parquet(data: bytes, path: Path) -> Table:
     try:
         parsed = pa.parquet.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a whole parquet file ({error}); write it again") from error
+        raise InputError(f"{path} is not a whole parquet file ({_one_line(error)}); write it again") from error
     if parsed.num_rows == 0:
         raise InputError(f"{path} has no rows; expected at least one row")
     columns = {
@@ -281,7 +283,11 @@ def _check_arrow_text(text: Any, name: str, path: Path) -> None:
     try:
         text.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: column {name!r} is not UTF-8 ({error}); write it again") from error
+        raise InputError(f"{path}: column {shown(name)} is not UTF-8 ({_one_line(error)}); write it again") from error
     row = pc.index(pc.match_substring(text, "\0"), True).as_py()
     if row >= 0:
-        raise InputError(f"{path}, row {row + 1}: {name!r} holds a null character; remove it")
+        raise InputError(f"{path}, row {row + 1}: {shown(name)} holds a null character; remove it")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
