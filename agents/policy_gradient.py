@@ -1,0 +1,236 @@
+"""The policy gradient: learns in the closed loop which candidate to show, generated or retrieved.
+
+Proximal policy optimisation (Schulman et al. 2017) with generalised advantage estimation (Schulman et al. 2016), batched
+over users: each update plays whole visits of new users and takes a few passes over their pages.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zsr_sim.agents.scoring import CandidateScorer, relations
+from zsr_sim.config import AgentSettings
+from zsr_sim.envs.noise import Purpose, uniforms
+from zsr_sim.envs.observation import Decision, Observation
+from zsr_sim.envs.population import Population
+from zsr_sim.envs.visits import observe
+from zsr_sim.envs.world import World
+from zsr_sim.generation.candidates import SOURCES, Candidates, CandidateSource
+
+_GENERATOR = SOURCES.index("generator")
+
+Feedback = Callable[[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]], None]
+"""Called with (histories, pages, clicks) of the generated pages that users were shown."""
+
+
+class PolicyGradient:
+    """Shows the candidate that the trained network scores highest."""
+
+    def __init__(self, scorer: CandidateScorer, source: CandidateSource) -> None:
+        self.source = source
+        self.learn_from(scorer)
+
+    def learn_from(self, scorer: CandidateScorer) -> None:
+        """Decide with these weights from now on, in double precision (a choice must not depend on the batch)."""
+        self._scorer = copy.deepcopy(scorer).double().eval()
+
+    def act(self, observation: Observation) -> Decision:
+        """The best candidate page for each user."""
+        candidates = self.source.candidates(observation)
+        logits, _ = self.judge(observation, candidates)
+        actions = logits.argmax(axis=1)
+        chosen = candidates.sources[np.arange(len(actions)), actions]
+        return Decision(candidates.chosen(actions), tuple(SOURCES[s] for s in chosen), candidates.accepted)
+
+    @torch.inference_mode()
+    def judge(
+        self, observation: Observation, candidates: Candidates
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Logits (n, candidates) and values (n,)."""
+        pages, context = relations(observation, candidates, self.source.retrieval)
+        logits, values = self._scorer(torch.from_numpy(pages).double(), torch.from_numpy(context).double())
+        return logits.numpy(), values.numpy()
+
+
+@dataclass
+class Rollout:
+    """Pages of one update's visits, in step-major order; tensors have one row per page that was shown."""
+
+    pages: list[Tensor] = field(default_factory=list)  # (k, candidates, features)
+    context: list[Tensor] = field(default_factory=list)  # (k, N_CONTEXT)
+    actions: list[Tensor] = field(default_factory=list)  # (k,)
+    log_p: list[Tensor] = field(default_factory=list)  # (k,)
+    users: list[NDArray[np.int64]] = field(default_factory=list)  # (k,), row of the user
+    values: list[NDArray[np.float64]] = field(default_factory=list)  # (k,)
+    rewards: list[NDArray[np.float64]] = field(default_factory=list)  # (k,)
+    generated: list[NDArray[np.bool_]] = field(default_factory=list)  # (k,)
+    shown: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = field(default_factory=list)  # histories, pages
+    accepted: list[float] = field(default_factory=list)
+
+
+def generalised_advantages(
+    rewards: NDArray[np.float64], values: NDArray[np.float64], present: NDArray[np.bool_], discount: float, lam: float
+) -> NDArray[np.float64]:
+    """GAE (Schulman et al. 2016, eq. 16) over (steps, n); a visit ends where `present` ends, with value 0 after it.
+
+    >>> generalised_advantages(np.array([[1.0], [2.0]]), np.zeros((2, 1)), np.ones((2, 1), bool), 0.5, 1.0).ravel()
+    array([2., 2.])
+    """
+    advantages = np.zeros_like(rewards)
+    running = np.zeros(rewards.shape[1])
+    following = np.zeros(rewards.shape[1])
+    for t in range(len(rewards) - 1, -1, -1):
+        delta = rewards[t] + discount * following - values[t]
+        running = np.where(present[t], delta + discount * lam * running, 0.0)
+        following = np.where(present[t], values[t], 0.0)
+        advantages[t] = running
+    return advantages
+
+
+class PolicyGradientTrainer:
+    """Learns a `CandidateScorer` in the closed loop."""
+
+    def __init__(
+        self,
+        world: World,
+        population: Population,
+        source: CandidateSource,
+        settings: AgentSettings,
+        horizon: int,
+        seed: int,
+        feedback: Feedback | None = None,
+        feedback_interval: int = 0,
+    ) -> None:
+        self.world, self.population, self.settings, self.horizon, self.seed = world, population, settings, horizon, seed
+        self.feedback, self.feedback_interval = feedback, feedback_interval
+        with torch.random.fork_rng(devices=[]):  # torch initialises weights from its global state only
+            torch.manual_seed(seed)
+            self.scorer = CandidateScorer(world.items.vectors.shape[1], settings.hidden)
+        self.agent = PolicyGradient(self.scorer, source)
+        self.optimiser = torch.optim.Adam(self.scorer.parameters(), settings.learning_rate)
+        self.rng = torch.Generator().manual_seed(seed)
+        self.update = 0
+        self._scale: float | None = None  # rewards are learned in units of the first returns' standard deviation
+
+    def step(self) -> dict[str, float]:
+        """One update: play visits of users never seen before, learn from them. Returns the curves' figures."""
+        ids = np.arange(self.settings.users, dtype=np.int64) + self.update * self.settings.users
+        rollout, present, returns = self._play(ids)
+        figures = self._learn(rollout, present)
+        self.agent.learn_from(self.scorer)
+        self.update += 1
+        generated = np.concatenate(rollout.generated)
+        figures |= {
+            "return": float(returns.mean()),
+            "visit_length": float(present.sum(axis=0).mean()),
+            "click_rate": float(returns.sum() / (present.sum() * self.world.slate_size)),
+            "generated_share": float(generated.mean()),
+        }
+        if rollout.accepted:
+            figures["acceptance"] = float(np.mean(rollout.accepted))
+        if self.feedback and self.feedback_interval and self.update % self.feedback_interval == 0 and generated.sum() > 1:
+            histories, pages = (np.concatenate(part) for part in zip(*rollout.shown, strict=True))
+            clicks = np.concatenate(rollout.rewards).astype(np.float32)
+            self.feedback(histories[generated], pages[generated], clicks[generated])
+        return figures
+
+    def _play(self, ids: NDArray[np.int64]) -> tuple[Rollout, NDArray[np.bool_], NDArray[np.float64]]:
+        state = self.world.start(self.population.visit(ids), self.seed)
+        n = len(ids)
+        rollout, present, returns = Rollout(), np.zeros((self.horizon, n), dtype=np.bool_), np.zeros(n)
+        for t in range(self.horizon):
+            here = np.flatnonzero(state.present)
+            if not len(here):
+                break
+            present[t, here] = True
+            observation = observe(state).take(here)
+            slates = np.tile(np.arange(self.world.slate_size, dtype=np.int32), (n, 1))  # absent users are not shown it
+            slates[here] = self._explore(rollout, observation)
+            reward = self.world.step(state, slates).reward.astype(np.float64)
+            rollout.rewards.append(reward[here])
+            rollout.users.append(here)
+            returns += reward
+        return rollout, present, returns
+
+    def _explore(self, rollout: Rollout, observation: Observation) -> NDArray[np.int32]:
+        """Draw a candidate for each user from the policy and note everything that learning needs."""
+        candidates = self.agent.source.candidates(observation)
+        logits, values = self.agent.judge(observation, candidates)
+        log_p = logits - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True)) - logits.max(1, keepdims=True)
+        luck = uniforms(observation.seeds, observation.users, observation.steps, Purpose.POLICY, 1)
+        actions = np.minimum((np.exp(log_p).cumsum(axis=1) < luck).sum(axis=1), logits.shape[1] - 1)
+        rows = np.arange(len(actions))
+        pages, context = relations(observation, candidates, self.agent.source.retrieval)
+        shown = candidates.chosen(actions)
+        rollout.pages.append(torch.from_numpy(pages))
+        rollout.context.append(torch.from_numpy(context))
+        rollout.actions.append(torch.from_numpy(actions))
+        rollout.log_p.append(torch.from_numpy(log_p[rows, actions]).float())
+        rollout.values.append(values)
+        rollout.generated.append(candidates.sources[rows, actions] == _GENERATOR)
+        rollout.shown.append((observation.histories, shown))
+        if candidates.accepted is not None:
+            rollout.accepted.append(candidates.accepted)
+        return shown
+
+    def _learn(self, rollout: Rollout, present: NDArray[np.bool_]) -> dict[str, float]:
+        steps = len(rollout.rewards)
+        rewards, values = np.zeros((steps, present.shape[1])), np.zeros((steps, present.shape[1]))
+        for t, users in enumerate(rollout.users):
+            rewards[t, users], values[t, users] = rollout.rewards[t], rollout.values[t]
+        if self._scale is None:
+            self._scale = max(float(rewards.sum(axis=0).std()), 1e-6)
+        here = present[:steps]
+        advantages = generalised_advantages(
+            rewards / self._scale, values, here, self.settings.discount, self.settings.gae_lambda
+        )
+        targets = torch.from_numpy((advantages + values)[here]).float()  # (k,), step-major like the rollout
+        gain = torch.from_numpy(advantages[here]).float()
+        data = [torch.cat(part) for part in (rollout.pages, rollout.context, rollout.actions, rollout.log_p)]
+        figures = self._passes(data, gain, targets)
+        before = torch.from_numpy(np.concatenate(rollout.values)).float()
+        figures["explained_variance"] = float(1 - (targets - before).var() / targets.var().clamp(min=1e-12))
+        return figures
+
+    def _passes(self, data: list[Tensor], gain: Tensor, targets: Tensor) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        count = 0
+        for _ in range(self.settings.epochs):
+            for rows in torch.randperm(len(gain), generator=self.rng).split(self.settings.minibatch):
+                if len(rows) < 2:
+                    continue  # advantages of one page cannot be normalised
+                for name, value in self._gradient_step([part[rows] for part in data], gain[rows], targets[rows]).items():
+                    sums[name] = sums.get(name, 0.0) + value
+                count += 1
+        return {name: value / count for name, value in sums.items()}
+
+    def _gradient_step(self, data: list[Tensor], gain: Tensor, targets: Tensor) -> dict[str, float]:
+        pages, context, actions, old_log_p = data
+        logits, values = self.scorer(pages, context)
+        log_p = torch.log_softmax(logits, dim=1)
+        taken = log_p.gather(1, actions[:, None])[:, 0]  # (k,)
+        ratio = torch.exp(taken - old_log_p)
+        gain = (gain - gain.mean()) / (gain.std() + 1e-8)  # per minibatch, as Huang et al. 2022, detail 7
+        clipped = ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip)
+        policy_loss = -torch.minimum(ratio * gain, clipped * gain).mean()
+        value_loss = nn.functional.mse_loss(values, targets)
+        entropy = -(log_p.exp() * log_p).sum(dim=1).mean()
+        loss = policy_loss + 0.5 * value_loss - self.settings.entropy * entropy
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.scorer.parameters(), 0.5)
+        self.optimiser.step()
+        return {
+            "policy_loss": float(policy_loss),
+            "value_loss": float(value_loss),
+            "entropy": float(entropy),
+            "gradient_norm": float(norm),
+            "clipped": float((ratio.detach() - 1).abs().gt(self.settings.clip).double().mean()),
+        }

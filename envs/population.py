@@ -1,0 +1,321 @@
+"""Who the users are: made up from the catalogue, or fitted to a log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from zsr_sim.compiled import batched, law
+from zsr_sim.encoders.space import unit
+from zsr_sim.envs.choice import ChoiceLaw, affinity, relevance
+from zsr_sim.envs.items import WorldItems, spherical_kmeans
+from zsr_sim.envs.noise import Purpose, normals, uniform4, uniforms
+from zsr_sim.envs.world import Users
+from zsr_sim.errors import InputError
+from zsr_sim.interactions import Interactions
+
+HISTORY_LENGTH = 50
+_ORGANIC = int(Purpose.ORGANIC)
+_CONSIDERED = 256  # items that a user comes across before choosing one without a recommender
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Distributions of a user's own parameters; means and standard deviations over users.
+
+    Defaults are choices, not findings: a log without impressions says nothing about click level, boredom or leaving.
+    `base_click_rate`: share of clicks when a random item is looked at, averaged over users. `click_bias_sd`: spread
+    between users of that level, logits. `boredom`: logits per click of the same topic (log-normal, `boredom_sd` in logs).
+    `leave_bias`: log-odds of leaving when wholly dissatisfied, and its spread.
+    """
+
+    base_click_rate: float = 0.04
+    click_bias_sd: float = 0.3
+    boredom: float = 0.5
+    boredom_sd: float = 0.4
+    leave_bias: float = -0.5
+    leave_bias_sd: float = 0.3
+
+
+class Population(Protocol):
+    """Where visitors come from; who a visitor is, is a function of the id alone."""
+
+    choice: ChoiceLaw
+
+    @property
+    def people(self) -> int | None:
+        """How many distinct people stand behind the visits; None: as many as there are ids."""
+
+    def visit(self, ids: NDArray[np.int64]) -> Users:
+        """The users with these ids (0 .. 2**62), one row each."""
+
+    def split(self, share: float, seed: int) -> tuple[Population, Population]:
+        """Two populations without a common user; the second is for evaluation and has about `share` of the people."""
+
+
+@dataclass(frozen=True)
+class MadeUpPopulation:
+    """Users for a catalogue without a log: each has a few interests, drawn among the catalogue's items.
+
+    An interest is a point near an item, `spread` away from it; users differ in traits; what they consumed before the visit is drawn
+    from their own taste (`organic`). `first_id` shifts all ids, so that two populations share no user.
+    """
+
+    items: WorldItems
+    choice: ChoiceLaw
+    traits: Traits
+    seed: int
+    first_id: int = 0
+    n_interests: int = 3
+    spread: float = 0.6
+    click_bias: float = -4.0
+
+    @classmethod
+    def create(cls, items: WorldItems, choice: ChoiceLaw, traits: Traits, seed: int) -> MadeUpPopulation:
+        """Users whose mean click level is `traits.base_click_rate`."""
+        raw = cls(items, choice, traits, seed)
+        some = raw._without_history(np.arange(512, dtype=np.int64))
+        return replace(raw, click_bias=_level(items, choice, traits, some, seed))
+
+    @property
+    def people(self) -> int | None:
+        """Every id is a person of its own."""
+        return None
+
+    def split(self, share: float, seed: int) -> tuple[MadeUpPopulation, MadeUpPopulation]:
+        """Ids of the second population begin at 2**40; both have no end."""
+        return self, replace(self, first_id=self.first_id + 2**40)
+
+    def visit(self, ids: NDArray[np.int64]) -> Users:
+        """Users with a history of 4 to 20 items that they chose without a recommender."""
+        users = self._without_history(ids)
+        lengths = 4 + (uniforms(self.seed, users.ids, 0, Purpose.ORGANIC, 1)[:, 0] * 17).astype(np.int64)
+        sequences = organic(self.items, self.choice, users, 20, self.seed)  # (n, 20)
+        histories = np.full((len(ids), HISTORY_LENGTH), -1, dtype=np.int32)
+        keep = np.arange(20)[None, :] >= (20 - lengths)[:, None]
+        histories[:, -20:] = np.where(keep, sequences, -1)
+        return replace(users, histories=histories)
+
+    def _without_history(self, ids: NDArray[np.int64]) -> Users:
+        ids = np.asarray(ids, dtype=np.int64) + self.first_id
+        n, k, d = len(ids), self.n_interests, self.items.vectors.shape[1]
+        anchor = (uniforms(self.seed, ids, 0, Purpose.INTERESTS, k) * len(self.items)).astype(np.int64)
+        noise = normals(self.seed, ids, 0, Purpose.TASTE, k * d).reshape(n, k, d)
+        tastes = unit(self.items.vectors[anchor] + self.spread * noise / np.sqrt(d))  # (n, k, d)
+        click, bored, leave = _drawn_traits(self.traits, self.seed, ids, self.click_bias)
+        empty = np.full((n, HISTORY_LENGTH), -1, dtype=np.int32)
+        return Users(ids, ids, tastes.astype(np.float32), click, bored, leave, empty)
+
+
+@dataclass(frozen=True)
+class FittedPopulation:
+    """The people of a log: a visit is by one of them, with the tastes and the history that the log shows.
+
+    tastes: float32 (people, interests, d). histories: int32 (people, length). codes: int64 (people,), which user of the
+    log it is. Visit i is by person `order[i mod people]`; visits of one person differ in luck only.
+    """
+
+    items: WorldItems
+    choice: ChoiceLaw
+    traits: Traits
+    seed: int
+    tastes: NDArray[np.float32]
+    histories: NDArray[np.int32]
+    codes: NDArray[np.int64]
+    click_bias: float
+
+    @property
+    def people(self) -> int | None:
+        """Number of people in the log with enough interactions to be fitted."""
+        return len(self.codes)
+
+    def split(self, share: float, seed: int) -> tuple[FittedPopulation, FittedPopulation]:
+        """People are told apart by a draw of their own, whatever other people there are."""
+        second = uniforms(seed, self.codes, 0, Purpose.SAMPLE_USERS, 1)[:, 0] < share
+        if second.all() or not second.any():
+            raise InputError(f"{len(self.codes)} people are too few to split; at least 2 in each part are needed")
+        return self._only(~second), self._only(second)
+
+    def _only(self, rows: NDArray[np.bool_]) -> FittedPopulation:
+        return replace(self, tastes=self.tastes[rows], histories=self.histories[rows], codes=self.codes[rows])
+
+    def visit(self, ids: NDArray[np.int64]) -> Users:
+        """Users with the history of their log."""
+        ids = np.asarray(ids, dtype=np.int64)
+        rows = ids % len(self.codes)
+        people = self.codes[rows]
+        click, bored, leave = _drawn_traits(self.traits, self.seed, people, self.click_bias)
+        return Users(ids, people, self.tastes[rows], click, bored, leave, self.histories[rows])
+
+
+def fit(
+    items: WorldItems, log: Interactions, traits: Traits, seed: int, n_interests: int = 3, min_interactions: int = 5
+) -> FittedPopulation:
+    """Users of a log, float32 tastes from the items that they liked.
+
+    Tastes: spherical k-means of each user's liked items (value at or above the user's mean; all where there are no
+    values), each centre drawn towards the user's mean as if by two further items. Weights of affinity and quality:
+    logistic regression of each user's last item against random items, with tastes fitted without that item. Not
+    identified by such a log, and therefore `traits`: click level, boredom, leaving.
+
+    Raises InputError when fewer than 20 users have `min_interactions` interactions.
+    """
+    counts = np.diff(log.starts)
+    codes = np.flatnonzero(counts >= min_interactions)
+    if len(codes) < 20:
+        raise InputError(
+            f"{len(codes)} users have {min_interactions} interactions or more; at least 20 are needed to fit a population"
+        )
+    liked = _liked(log)
+    starts, ends = log.starts[codes], log.starts[codes + 1]
+    early = _tastes(items.vectors, log.items, liked, starts, ends - 1, n_interests)
+    choice = _fit_choice(items, early, log.items[ends - 1], seed)
+    tastes = _tastes(items.vectors, log.items, liked, starts, ends, n_interests)
+    histories = np.full((len(codes), HISTORY_LENGTH), -1, dtype=np.int32)
+    for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        last = log.items[max(start, end - HISTORY_LENGTH) : end]
+        histories[row, HISTORY_LENGTH - len(last) :] = last
+    fitted = FittedPopulation(items, choice, traits, seed, tastes, histories, codes.astype(np.int64), -4.0)
+    some = fitted.visit(np.arange(min(512, len(codes)), dtype=np.int64))
+    return replace(fitted, click_bias=_level(items, choice, traits, some, seed))
+
+
+def quality_from(log: Interactions, n_items: int) -> NDArray[np.float32]:
+    """Appeal to everybody: log(1 + interactions) per item, standardised, float32 (n_items,)."""
+    counts = np.log1p(np.bincount(log.items, minlength=n_items))
+    return np.asarray((counts - counts.mean()) / max(counts.std(), 1e-12), dtype=np.float32)
+
+
+def organic(items: WorldItems, choice: ChoiceLaw, users: Users, length: int, seed: int) -> NDArray[np.int32]:
+    """What users consume by themselves, without a recommender: item rows, int32 (n, length), in order.
+
+    Each time a user comes across some items at random and takes one with probability proportional to exp(relevance)
+    (multinomial logit, McFadden 1974); the topic just consumed is less relevant for a while, as in a visit.
+    """
+    out = np.empty((len(users), length), dtype=np.int32)
+    _organic(choice, items.vectors, items.quality, items.topics, items.n_topics, users.ids, users.tastes, users.boredom,
+             np.uint64(seed), out)  # fmt: skip
+    return out
+
+
+def _drawn_traits(
+    traits: Traits, seed: int, ids: NDArray[np.int64], click_bias: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    z = normals(seed, ids, 0, Purpose.TRAITS, 3).astype(np.float32)  # (n, 3)
+    click = np.float32(click_bias) + np.float32(traits.click_bias_sd) * z[:, 0]
+    bored = np.float32(traits.boredom) * np.exp(np.float32(traits.boredom_sd) * z[:, 1])
+    leave = np.float32(traits.leave_bias) + np.float32(traits.leave_bias_sd) * z[:, 2]
+    return click, bored, leave
+
+
+def _level(items: WorldItems, choice: ChoiceLaw, traits: Traits, users: Users, seed: int) -> float:
+    """The click bias at which a random item that is looked at is clicked with `base_click_rate`, by bisection."""
+    rows = (uniforms(seed, users.ids, 1, Purpose.SAMPLE_USERS, 64) * len(items)).astype(np.int64)  # (n, 64)
+    cosine = np.einsum("nkd,nmd->nkm", users.tastes, items.vectors[rows]).max(axis=1)  # (n, 64)
+    logits = choice.affinity_weight * cosine + choice.quality_weight * items.quality[rows]
+    own = normals(seed, users.ids, 0, Purpose.TRAITS, 3)[:, :1] * traits.click_bias_sd
+    low, high = -30.0, 30.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if expit(logits + own + middle).mean() < traits.base_click_rate else (low, middle)
+    return low
+
+
+def _liked(log: Interactions) -> NDArray[np.bool_]:
+    rated = ~np.isnan(log.values)
+    values = np.where(rated, log.values, 0.0)
+    n = log.n_users
+    sums, counts = np.bincount(log.users, values, n), np.bincount(log.users, rated, n)
+    means = sums / np.maximum(counts, 1)
+    return np.asarray(~rated | (log.values >= means[log.users]))
+
+
+def _tastes(
+    vectors: NDArray[np.float32], items: NDArray[np.int32], liked: NDArray[np.bool_],
+    starts: NDArray[np.int64], ends: NDArray[np.int64], n_interests: int,
+) -> NDArray[np.float32]:  # fmt: skip
+    out = np.empty((len(starts), n_interests, vectors.shape[1]), dtype=np.float32)
+    _fit_tastes(vectors, items, liked, starts, ends, out)
+    return out
+
+
+@batched
+def _fit_tastes(
+    vectors: NDArray[np.float32], items: NDArray[np.int32], liked: NDArray[np.bool_],
+    starts: NDArray[np.int64], ends: NDArray[np.int64], out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    for u in numba.prange(len(starts)):
+        chosen = items[starts[u] : ends[u]][liked[starts[u] : ends[u]]]
+        if len(chosen) == 0:
+            chosen = items[starts[u] : ends[u]]
+        points = vectors[chosen]
+        centres, labels = spherical_kmeans(points, out.shape[1], 10)
+        mean = np.zeros(vectors.shape[1])
+        for i in range(len(points)):
+            mean += points[i] / len(points)
+        for k in range(out.shape[1]):
+            size = (labels == k).sum()
+            taste = max(size, 1) * centres[k] + 2.0 * mean
+            out[u, k] = taste / max(np.sqrt((taste**2).sum()), 1e-12)
+
+
+def _fit_choice(
+    items: WorldItems, tastes: NDArray[np.float32], last: NDArray[np.int32], seed: int, negatives: int = 20
+) -> ChoiceLaw:
+    """Weights of affinity and quality that tell a user's next item from random ones (logistic regression)."""
+    n = len(tastes)
+    rows = (uniforms(seed, np.arange(n), 2, Purpose.SAMPLE_USERS, negatives) * len(items)).astype(np.int64)
+    rows = np.concatenate([last[:, None].astype(np.int64), rows], axis=1)  # (n, 1 + negatives)
+    cosine = np.einsum("nkd,nmd->nkm", tastes, items.vectors[rows]).max(axis=1)
+    x = np.stack([cosine, items.quality[rows], np.ones_like(cosine)], axis=2).reshape(-1, 3)
+    y = np.zeros(rows.shape)
+    y[:, 0] = 1.0
+    sign = 2.0 * y.ravel() - 1.0
+
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        margin = sign * (x @ w)
+        slope = -sign * expit(-margin)
+        return float(np.logaddexp(0.0, -margin).mean()), np.asarray(slope @ x / len(x))
+
+    # Weights below zero would mean that users avoid what they like: bounded, as the laws of choice.py expect.
+    found = minimize(loss, np.array([1.0, 0.1, -3.0]), jac=True, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)])
+    return ChoiceLaw(affinity_weight=float(found.x[0]), quality_weight=float(found.x[1]))
+
+
+@law
+def _choose(choice, vectors, quality, topics, boredom, sensitivity, tastes, taken, seed, user, step):  # type: ignore[no-untyped-def]
+    """The item that a user takes among some that he comes across: Gumbel-max, one draw for each."""
+    best, which = -np.inf, 0
+    n = vectors.shape[0]
+    for c in range(_CONSIDERED // 2):
+        a, b, e, f = uniform4(seed, user, step, _ORGANIC, 1 + c)
+        for half in range(2):
+            item, luck = (int(a * n), b) if half == 0 else (int(e * n), f)
+            repeated = False
+            for t in range(step):
+                repeated |= taken[t] == item
+            cosine, _ = affinity(tastes, vectors[item])
+            value = relevance(choice, 0.0, cosine, quality[item], sensitivity * boredom[topics[item]], repeated)
+            value -= np.log(-np.log(luck))
+            if value > best:
+                best, which = value, item
+    return which
+
+
+@batched
+def _organic(choice, vectors, quality, topics, n_topics, ids, tastes, sensitivity, seed, out):  # type: ignore[no-untyped-def]
+    for u in numba.prange(out.shape[0]):
+        boredom = np.zeros(n_topics)
+        for step in range(out.shape[1]):
+            item = _choose(
+                choice, vectors, quality, topics, boredom, sensitivity[u], tastes[u], out[u], seed, ids[u], step
+            )
+            out[u, step] = item
+            boredom *= 0.8
+            boredom[topics[item]] += 1.0

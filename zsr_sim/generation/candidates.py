@@ -1,0 +1,77 @@
+"""Candidates: the pages that stand side by side at one step, generated and retrieved, each with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsr_sim.envs.observation import Observation
+from zsr_sim.generation.retrieval import Retrieval
+
+SOURCES = ("generator", "similarity", "neighbours", "popularity", "random")
+"""Where a candidate can come from; a candidate's `sources` entry is a row of this table."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pages to choose from.
+
+    items: int32 (n, candidates, slate_size). sources: int8 (n, candidates), rows of SOURCES. plausibility: float32
+    (n, candidates), the discriminator's probability that the page is real; 0.5 where it was not asked.
+    accepted: share of the generated sequences that the discriminator let pass, 0..1; None without a generator.
+    """
+
+    items: NDArray[np.int32]
+    sources: NDArray[np.int8]
+    plausibility: NDArray[np.float32]
+    accepted: float | None = None
+
+    def chosen(self, actions: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The pages of these choices (n,), int32 (n, slate_size)."""
+        return self.items[np.arange(len(actions)), actions]
+
+
+class CandidateSource(Protocol):
+    """Proposes the candidates of one step."""
+
+    n_candidates: int
+    slate_size: int
+    retrieval: Retrieval
+
+    def candidates(self, observation: Observation) -> Candidates:
+        """Pages for each user; a pure function of the observation, whatever the batch."""
+
+
+@dataclass(frozen=True)
+class RetrievalCandidates:
+    """Candidates without a generator: similarity, then neighbours of past items, popularity, random."""
+
+    retrieval: Retrieval
+    slate_size: int
+    n_candidates: int = 8
+
+    def candidates(self, observation: Observation) -> Candidates:
+        """One page by similarity, one by popularity, one at random, all others by neighbours of different past items."""
+        pages, sources = self.pages(observation, self.n_candidates)
+        plausibility = np.full(pages.shape[:2], 0.5, dtype=np.float32)
+        return Candidates(pages, np.broadcast_to(sources, pages.shape[:2]), plausibility)
+
+    def pages(self, observation: Observation, count: int) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+        """`count` retrieved pages, int32 (n, count, slate_size), and their sources, int8 (count,)."""
+        order = ["similarity", "neighbours", "popularity", "neighbours", "random"]
+        names = (order + ["neighbours"] * count)[:count]
+        pages, anchors = [], 0
+        for name in names:
+            if name == "similarity":
+                pages.append(self.retrieval.by_history(observation, self.slate_size))
+            elif name == "popularity":
+                pages.append(self.retrieval.by_popularity(observation, self.slate_size))
+            elif name == "random":
+                pages.append(self.retrieval.at_random(observation, self.slate_size))
+            else:
+                pages.append(self.retrieval.by_neighbour(observation, self.slate_size, anchors))
+                anchors += 1
+        return np.stack(pages, axis=1), np.array([SOURCES.index(name) for name in names], dtype=np.int8)

@@ -1,0 +1,183 @@
+"""The sequence GAN as a trained whole: it writes sequences, judges them, and lets pass what is plausible."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zsr_sim.envs.noise import Purpose, normals, uniforms
+from zsr_sim.envs.observation import Observation
+from zsr_sim.generation.candidates import SOURCES, Candidates, RetrievalCandidates
+from zsr_sim.generation.networks import NOISE, Discriminator, Generator, read_histories
+from zsr_sim.generation.retrieval import Retrieval
+
+SHORTLIST = 100  # items among which a sequence is written
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """What the networks know of a catalogue: `vectors` (n_items, d) and `appeal` (n_items,), 0 .. 1, 0 for cold items."""
+
+    vectors: Tensor
+    appeal: Tensor
+
+    @classmethod
+    def of(cls, retrieval: Retrieval, dtype: torch.dtype = torch.float32) -> ItemTable:
+        """The catalogue of a retrieval, in the precision of the networks that read it."""
+        appeal = np.log1p(retrieval.popularity)
+        appeal = appeal / max(float(appeal.max()), 1e-12)
+        return cls(torch.from_numpy(retrieval.vectors).to(dtype), torch.from_numpy(appeal).to(dtype))
+
+
+@dataclass(frozen=True)
+class Written:
+    """Sequences that a generator wrote: `items` int64 (n, length), rows of the catalogue, and the log-probability of
+    each draw among the shortlist, (n, length)."""
+
+    items: Tensor
+    log_probabilities: Tensor
+
+
+def shortlist(generator: Generator, table: ItemTable, history: Tensor, left_out: Tensor, size: int) -> Tensor:
+    """The items nearest to the first point that the generator would write without noise, int64 (n, size).
+
+    history: (n, 2 d). left_out: int64 (n, any), items not to propose, padded with -1.
+    """
+    noise = history.new_zeros(len(history), NOISE)
+    first = history.new_zeros(len(history), 1, generator.dimensions)
+    hidden, _ = generator.gru(first, generator.start(history, noise))
+    point = generator.points(hidden, history)[:, 0]  # (n, d)
+    # Single precision for the ranking, so that equal texts tie exactly (see retrieval.py).
+    scores = (point @ table.vectors.T + generator.appeal_weight * table.appeal).float()  # (n, n_items)
+    rows, columns = torch.nonzero(left_out >= 0, as_tuple=True)
+    scores[rows, left_out[rows, columns]] -= 1e3
+    return scores.topk(min(size, scores.shape[1]), dim=1).indices
+
+
+def write(
+    generator: Generator, table: ItemTable, history: Tensor, noise: Tensor, among: Tensor, luck: Tensor
+) -> Written:
+    """Write sequences item by item, without repeats, each item drawn among a shortlist by inversion of one uniform.
+
+    history: (n, 2 d). noise: (n, m, NOISE). among: int64 (n, size), size >= length. luck: (n, m, length), in (0, 1).
+    Returns sequences (n * m, length), the m of one user beside each other.
+    """
+    n, m, length = luck.shape
+    vectors = table.vectors[among]  # (n, size, d)
+    bonus = generator.appeal_weight * table.appeal[among]  # (n, size)
+    wide = history.repeat_interleave(m, dim=0)  # (n m, 2 d)
+    hidden = generator.start(wide, noise.reshape(n * m, NOISE))  # (1, n m, hidden)
+    current = history.new_zeros(n * m, 1, generator.dimensions)
+    blocked = torch.zeros(n, m, among.shape[1], dtype=torch.bool)
+    items, log_probabilities = [], []
+    for t in range(length):
+        out, hidden = generator.gru(current, hidden)
+        points = generator.points(out, wide).view(n, m, -1)  # (n, m, d)
+        logits = torch.bmm(points, vectors.transpose(1, 2)) + bonus[:, None, :]  # (n, m, size)
+        log_p = torch.log_softmax(logits.masked_fill(blocked, -torch.inf), dim=2)
+        steps = log_p.exp().cumsum(dim=2)
+        pick = (steps < luck[:, :, t, None] * steps[:, :, -1:]).sum(dim=2, keepdim=True)  # (n, m, 1)
+        blocked = blocked.scatter(2, pick, True)
+        log_probabilities.append(log_p.gather(2, pick)[:, :, 0])
+        items.append(among.gather(1, pick[:, :, 0]))  # (n, m)
+        current = vectors.gather(1, pick.expand(n, m, vectors.shape[2])).reshape(n * m, 1, -1)
+    return Written(
+        torch.stack(items, dim=2).view(n * m, length), torch.stack(log_probabilities, dim=2).view(n * m, length)
+    )
+
+
+def plausibility(discriminator: Discriminator, table: ItemTable, history: Tensor, items: Tensor) -> Tensor:
+    """Probability that each sequence int64 (n, length) is real, (n,): the sigmoid of its mean logit over positions."""
+    return torch.sigmoid(discriminator(history, table.vectors[items]).mean(dim=1))
+
+
+@dataclass
+class SequenceGan:
+    """A generator, its discriminator, and the plausibility from which a sequence is accepted."""
+
+    generator: Generator
+    discriminator: Discriminator
+    threshold: float = 0.5
+
+    def acting(self) -> SequenceGan:
+        """A copy in double precision, for decisions: rounding must not make a choice depend on the batch."""
+        return SequenceGan(
+            copy.deepcopy(self.generator).double().eval(), copy.deepcopy(self.discriminator).double().eval(), self.threshold
+        )
+
+
+@dataclass
+class GeneratedCandidates:
+    """Candidates of which the first `n_generated` places are the generator's, as far as the discriminator accepts it.
+
+    For each of these places two sequences are written; a place that is left over is filled with a further page by
+    similarity. The other places are retrieved.
+    """
+
+    gan: SequenceGan
+    retrieval: Retrieval
+    slate_size: int
+    n_candidates: int = 8
+    n_generated: int = 4
+    _retrieved: RetrievalCandidates = field(init=False)
+    _table: ItemTable = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._retrieved = RetrievalCandidates(self.retrieval, self.slate_size)
+        self._table = ItemTable.of(self.retrieval, torch.float64)
+        self.renew(self.gan)
+
+    def renew(self, gan: SequenceGan) -> None:
+        """Propose with these networks from now on (after an update from feedback)."""
+        self.gan = gan
+        self._acting = gan.acting()
+
+    @torch.inference_mode()
+    def candidates(self, observation: Observation) -> Candidates:
+        """Accepted sequences first, then pages in their stead, then retrieved pages."""
+        pages, sources = self._retrieved.pages(observation, self.n_candidates - self.n_generated)
+        history = read_histories(torch.from_numpy(observation.histories), self._table.vectors)
+        written, plausible = self._written(observation, history)  # (n, 2 g, slate), (n, 2 g)
+        accepted = plausible >= self._acting.threshold
+        filler = self._filler(observation)  # (n, g, slate)
+        choose = np.argsort(~accepted, axis=1, kind="stable")[:, : self.n_generated]  # accepted first, in order
+        rows = np.arange(len(observation))[:, None]
+        passed = accepted[rows, choose]  # (n, g)
+        generated = np.where(passed[:, :, None], written[rows, choose], filler)
+        own = np.where(passed, SOURCES.index("generator"), SOURCES.index("similarity")).astype(np.int8)
+        items = np.concatenate([generated, pages], axis=1)  # (n, candidates, slate)
+        judged = plausibility(
+            self._acting.discriminator, self._table, history.repeat_interleave(self.n_candidates, dim=0),
+            torch.from_numpy(items.reshape(-1, self.slate_size).astype(np.int64)),
+        )  # fmt: skip
+        return Candidates(
+            items=items,
+            sources=np.concatenate([own, np.broadcast_to(sources, pages.shape[:2])], axis=1),
+            plausibility=judged.view(items.shape[:2]).float().numpy(),
+            accepted=float(accepted.mean()),
+        )
+
+    def _written(self, observation: Observation, history: Tensor) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        n, m, s = len(observation), 2 * self.n_generated, self.slate_size
+        key = observation.seeds, observation.users, observation.steps
+        luck = torch.from_numpy(uniforms(*key, Purpose.GENERATE, m * s)).view(n, m, s)
+        noise = torch.from_numpy(normals(*key, Purpose.GENERATE_NOISE, m * NOISE)).view(n, m, NOISE)
+        left_out = torch.from_numpy(np.concatenate([observation.histories, observation.shown], axis=1).astype(np.int64))
+        among = shortlist(self._acting.generator, self._table, history, left_out, SHORTLIST)
+        written = write(self._acting.generator, self._table, history, noise, among, luck).items
+        plausible = plausibility(
+            self._acting.discriminator, self._table, history.repeat_interleave(m, dim=0), written
+        )
+        return written.view(n, m, s).numpy().astype(np.int32), plausible.view(n, m).numpy()
+
+    def _filler(self, observation: Observation) -> NDArray[np.int32]:
+        """The pages by similarity that follow the first one, int32 (n, n_generated, slate_size)."""
+        s, n_items = self.slate_size, len(self.retrieval.vectors)
+        pages = min(self.n_generated + 1, n_items // s)
+        ranked = self.retrieval.by_history(observation, pages * s).reshape(len(observation), pages, s)
+        return ranked[:, np.arange(1, self.n_generated + 1) % pages]

@@ -1,0 +1,64 @@
+"""Training examples for the generator: what a user had consumed, and what the user went on with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsr_sim.envs.population import HISTORY_LENGTH, MadeUpPopulation, Population, organic
+from zsr_sim.interactions import Interactions
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Pairs of history and continuation.
+
+    histories: int32 (n, length), padded left with -1. targets: int32 (n, slate_size), padded right with -1.
+    """
+
+    histories: NDArray[np.int32]
+    targets: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: NDArray[np.int64]) -> Sequences:
+        """The pairs at these rows."""
+        return Sequences(self.histories[rows], self.targets[rows])
+
+
+def continuations(log: Interactions, slate_size: int, per_user: int = 6, minimum: int = 3) -> Sequences:
+    """Up to `per_user` cuts of each user's log, evenly spaced, each with at least `minimum` items after it and one before."""
+    starts, counts = log.starts[:-1], np.diff(log.starts)
+    users = np.flatnonzero(counts > minimum)
+    last_cut = counts[users] - minimum  # cuts at 1 .. last_cut leave enough on both sides
+    steps = np.arange(per_user)
+    cuts = 1 + (last_cut[:, None] - 1) * (steps + 1) // per_user  # (users, per_user)
+    keep = np.ones(cuts.shape, dtype=bool)
+    keep[:, 1:] = cuts[:, 1:] > cuts[:, :-1]
+    rows, _ = np.nonzero(keep)
+    begin, cut = starts[users][rows], cuts[keep]
+    end = begin + counts[users][rows]
+    back = (begin + cut)[:, None] + np.arange(-HISTORY_LENGTH, 0)[None, :]
+    ahead = (begin + cut)[:, None] + np.arange(slate_size)[None, :]
+    histories = np.where(back >= begin[:, None], log.items[np.maximum(back, 0)], -1)
+    targets = np.where(ahead < end[:, None], log.items[np.minimum(ahead, len(log) - 1)], -1)
+    return Sequences(histories.astype(np.int32), targets.astype(np.int32))
+
+
+def training_log(population: Population, log: Interactions | None, users: int = 2000, length: int = 30) -> Interactions:
+    """What the training users consumed before any recommender: their part of the log, or made-up users' own choices."""
+    if log is not None:
+        return log.of_users(population.visit(np.arange(population.people or 0)).people)
+    if not isinstance(population, MadeUpPopulation):
+        raise TypeError(f"a population without a log must be made up, got {type(population).__name__}")
+    ids = np.arange(users, dtype=np.int64) + 2**39  # far from the ids that visits use
+    visitors = population.visit(ids)
+    items = organic(population.items, population.choice, visitors, length, population.seed)  # (users, length)
+    return Interactions.from_columns(
+        user_ids=[f"made-up-{i:06d}" for i in range(users) for _ in range(length)],
+        items=items.ravel(),
+        timestamps=np.tile(np.arange(length, dtype=np.float64), users),
+    )
