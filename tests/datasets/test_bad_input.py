@@ -48,11 +48,11 @@ def error_of(folder: Path) -> str:
         ("item_id,title\n1,\n2,\n", "D/items.csv: none of its 2 items has a text; fill in a title or a description"),
         (
             "item_id,title,price\n1,a,9\n2,b,9 EUR\n",
-            "D/items.csv, line 3: price '9 EUR' is no number; write one or leave it empty",
+            "D/items.csv, line 3: price '9 EUR' is no number up to 3e38; write one or leave it empty",
         ),
         (
             "item_id,title,price\n1,a,inf\n",
-            "D/items.csv, line 2: price 'inf' is no number; write one or leave it empty",
+            "D/items.csv, line 2: price 'inf' is no number up to 3e38; write one or leave it empty",
         ),
         (
             "item_id,title\n1,a\n2,b,c\n",
@@ -133,7 +133,7 @@ NO_TIME = "is neither a number (seconds since 1970, or milliseconds) nor ISO 860
         ),
         (
             HEAD.strip() + ",value\na,1,1,5\na,1,1,five\n",
-            ", line 3: value 'five' is no number; write one or leave it empty",
+            ", line 3: value 'five' is no number up to 3e38; write one or leave it empty",
         ),
         (
             HEAD + "a,7,1\nb,8,1\nb,8,2\n",
@@ -273,7 +273,16 @@ def test_text_columns_that_do_not_exist(tmp_path: Path) -> None:
 def test_long_values_and_many_columns_are_cut(tmp_path: Path) -> None:
     write(tmp_path, items_csv=f"item_id,title,price\n1,a,{'9x' * 1000}\n")
     assert (
-        error_of(tmp_path) == f"D/items.csv, line 2: price '{'9x' * 40}'... is no number; write one or leave it empty"
+        error_of(tmp_path)
+        == f"D/items.csv, line 2: price '{'9x' * 40}'... is no number up to 3e38; write one or leave it empty"
     )
     write(tmp_path, items_csv=",".join(f"c{n}" for n in range(89)) + "\n" + "," * 88 + "\n")
     assert error_of(tmp_path).endswith("'c10', 'c11', ...")
+
+
+def test_numbers_beyond_32_bits_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, items_csv=ITEMS, interactions_csv=HEAD.strip() + ",value\na,1,1,1e39\n")
+    assert (
+        error_of(tmp_path)
+        == "D/interactions.csv, line 2: value '1e39' is no number up to 3e38; write one or leave it empty"
+    )

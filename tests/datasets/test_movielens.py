@@ -86,7 +86,7 @@ def test_csv_layout(tmp_path: Path) -> None:
         ),
         (
             {"movies_dat": MOVIES_DAT, "ratings_dat": "1::0000001::good::1\n"},
-            "D/ratings.dat, line 1: rating 'good' is no number; write one or leave it empty",
+            "D/ratings.dat, line 1: rating 'good' is no number up to 3e38; write one or leave it empty",
         ),
         (
             {"movies_dat": MOVIES_DAT, "ratings_dat": "1::0000001::7\x1f::1\n"},
@@ -109,7 +109,7 @@ def test_csv_layout(tmp_path: Path) -> None:
                 "movies_csv": "movieId,title,genres\n1,A,B\n",
                 "ratings_csv": "userId,movieId,rating,timestamp\n1,1,x,1\n",
             },
-            "D/ratings.csv, line 2: rating 'x' is no number; write one or leave it empty",
+            "D/ratings.csv, line 2: rating 'x' is no number up to 3e38; write one or leave it empty",
         ),
     ],
 )

@@ -11,6 +11,7 @@ from zsr_sim.errors import InputError, nearest
 MISSING = ("", "nan", "NaN")  # how tools write "nothing" into a csv file
 CONTRACT = ("user_id", "item_id", "timestamp")  # never a misspelling of one another
 MILLISECONDS_ABOVE = 1e11  # as seconds that is the year 5138, as milliseconds 1973
+LARGEST = 3e38  # about what a float32 holds
 TOO_LARGE = 1e14  # as milliseconds the year 5138: microseconds or no time at all
 SUSPICIOUSLY_EARLY = 315_532_800.0  # 1980-01-01
 
@@ -52,18 +53,19 @@ def ids(table: Table, name: str) -> pd.Series:
 
 
 def numbers(table: Table, name: str) -> npt.NDArray[np.float64]:
-    """Return a column as finite numbers, NaN where it is empty.
+    """Return a column as numbers of at most 3e38, NaN where it is empty.
 
     Raises:
-        InputError: the column is missing, or a value is no finite number.
+        InputError: the column is missing, or a value is no such number.
     """
     values = column(table, name)
     parsed = _as_numbers(values)  # (m,)
-    bad = ~np.isfinite(parsed) & ~values.isin(MISSING).to_numpy(dtype=bool)
+    fits = np.abs(parsed) <= LARGEST  # False for NaN, too
+    bad = ~fits & ~values.isin(MISSING).to_numpy(dtype=bool)
     if bad.any():
         row = _first(bad)
         raise InputError(
-            f"{table.where(row)}: {name} {shown(values.iloc[row])} is no number; write one or leave it empty"
+            f"{table.where(row)}: {name} {shown(values.iloc[row])} is no number up to 3e38; write one or leave it empty"
         )
     return parsed
 
