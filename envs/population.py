@@ -155,14 +155,21 @@ class FittedPopulation:
 
 
 def fit(
-    items: WorldItems, log: Interactions, traits: Traits, seed: int, n_interests: int = 3, min_interactions: int = 5
+    items: WorldItems,
+    log: Interactions,
+    choice: ChoiceLaw,
+    traits: Traits,
+    seed: int,
+    n_interests: int = 3,
+    min_interactions: int = 5,
 ) -> FittedPopulation:
     """Users of a log, float32 tastes from the items that they liked.
 
     Tastes: spherical k-means of each user's liked items (value at or above the user's mean; all where there are no
-    values), each centre drawn towards the user's mean as if by two further items. Weights of affinity and quality:
-    logistic regression of each user's last item against random items, with tastes fitted without that item. Not
-    identified by such a log, and therefore `traits`: click level, boredom, leaving.
+    values), each centre drawn towards the user's mean as if by two further items. Weight of affinity: logistic regression
+    of each user's last item against items drawn from the whole log, with tastes fitted without that item; both sides
+    were met in proportion to popularity, so that being seen is not taken for being liked. Not identified by such a log,
+    and therefore defaults (`choice`, `traits`): weight of quality, click level, position bias, boredom, leaving.
 
     Raises InputError when fewer than 20 users have `min_interactions` interactions.
     """
@@ -175,7 +182,7 @@ def fit(
     liked = _liked(log)
     starts, ends = log.starts[codes], log.starts[codes + 1]
     early = _tastes(items.vectors, log.items, liked, starts, ends - 1, n_interests)
-    choice = _fit_choice(items, early, log.items[ends - 1], seed)
+    choice = choice._replace(affinity_weight=_affinity_weight(items, early, log, ends - 1, seed))
     tastes = _tastes(items.vectors, log.items, liked, starts, ends, n_interests)
     histories = np.full((len(codes), HISTORY_LENGTH), -1, dtype=np.int32)
     for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
@@ -187,9 +194,9 @@ def fit(
 
 
 def quality_from(log: Interactions, n_items: int) -> NDArray[np.float32]:
-    """Appeal to everybody: log(1 + interactions) per item, standardised, float32 (n_items,)."""
+    """Appeal to everybody: log(1 + interactions) per item, standardised and cut at 3, float32 (n_items,)."""
     counts = np.log1p(np.bincount(log.items, minlength=n_items))
-    return np.asarray((counts - counts.mean()) / max(counts.std(), 1e-12), dtype=np.float32)
+    return np.minimum((counts - counts.mean()) / max(counts.std(), 1e-12), 3.0).astype(np.float32)
 
 
 def organic(items: WorldItems, choice: ChoiceLaw, users: Users, length: int, seed: int) -> NDArray[np.int32]:
@@ -265,27 +272,25 @@ def _fit_tastes(
             out[u, k] = taste / max(np.sqrt((taste**2).sum()), 1e-12)
 
 
-def _fit_choice(
-    items: WorldItems, tastes: NDArray[np.float32], last: NDArray[np.int32], seed: int, negatives: int = 20
-) -> ChoiceLaw:
-    """Weights of affinity and quality that tell a user's next item from random ones (logistic regression)."""
-    n = len(tastes)
-    rows = (uniforms(seed, np.arange(n), 2, Purpose.SAMPLE_USERS, negatives) * len(items)).astype(np.int64)
-    rows = np.concatenate([last[:, None].astype(np.int64), rows], axis=1)  # (n, 1 + negatives)
-    cosine = np.einsum("nkd,nmd->nkm", tastes, items.vectors[rows]).max(axis=1)
-    x = np.stack([cosine, items.quality[rows], np.ones_like(cosine)], axis=2).reshape(-1, 3)
-    y = np.zeros(rows.shape)
-    y[:, 0] = 1.0
-    sign = 2.0 * y.ravel() - 1.0
+def _affinity_weight(
+    items: WorldItems, tastes: NDArray[np.float32], log: Interactions, last: NDArray[np.int64], seed: int
+) -> float:
+    """Logits per unit of cosine that tell each user's last item (rows `last` of the log) from 20 others of the log."""
+    drawn = uniforms(seed, np.arange(len(last)), 2, Purpose.SAMPLE_USERS, 20) * len(log)
+    rows = np.concatenate([log.items[last][:, None], log.items[drawn.astype(np.int64)]], axis=1)  # (n, 21)
+    cosine = np.einsum("nkd,nmd->nkm", tastes, items.vectors[rows]).max(axis=1)  # (n, 21)
+    x = np.stack([cosine, np.ones_like(cosine)], axis=2).reshape(-1, 2)
+    sign = np.where(np.arange(21) == 0, 1.0, -1.0)
+    sign = np.tile(sign, len(last))
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         margin = sign * (x @ w)
         slope = -sign * expit(-margin)
         return float(np.logaddexp(0.0, -margin).mean()), np.asarray(slope @ x / len(x))
 
-    # Weights below zero would mean that users avoid what they like: bounded, as the laws of choice.py expect.
-    found = minimize(loss, np.array([1.0, 0.1, -3.0]), jac=True, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)])
-    return ChoiceLaw(affinity_weight=float(found.x[0]), quality_weight=float(found.x[1]))
+    # Below zero, users would avoid what they like: no fit of such a log can mean that.
+    found = minimize(loss, np.array([1.0, -3.0]), jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)])
+    return float(found.x[0])
 
 
 @law
