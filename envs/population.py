@@ -77,9 +77,11 @@ class MadeUpPopulation:
     click_bias: float = -4.0
 
     @classmethod
-    def create(cls, items: WorldItems, choice: ChoiceLaw, traits: Traits, seed: int) -> MadeUpPopulation:
+    def create(
+        cls, items: WorldItems, choice: ChoiceLaw, traits: Traits, seed: int, n_interests: int = 3
+    ) -> MadeUpPopulation:
         """Users whose mean click level is `traits.base_click_rate`."""
-        raw = cls(items, choice, traits, seed)
+        raw = cls(items, choice, traits, seed, n_interests=n_interests)
         some = raw._without_history(np.arange(512, dtype=np.int64))
         return replace(raw, click_bias=_level(items, choice, traits, some, seed))
 

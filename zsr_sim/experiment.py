@@ -1,0 +1,159 @@
+"""The scene of an experiment: a data set, its item vectors, and the world and users made or fitted from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsr_sim.config import WorldSettings
+from zsr_sim.datasets import Dataset, load
+from zsr_sim.encoders.cache import EncodeReport, VectorCache, encode_texts
+from zsr_sim.encoders.space import ItemSpace
+from zsr_sim.encoders.text import load_encoder
+from zsr_sim.envs.choice import ChoiceLaw
+from zsr_sim.envs.dynamics import DynamicsLaw
+from zsr_sim.envs.items import WorldItems, make_items
+from zsr_sim.envs.population import MadeUpPopulation, Population, Traits, fit, quality_from
+from zsr_sim.envs.world import World
+from zsr_sim.errors import InputError
+from zsr_sim.generation.retrieval import Retrieval
+from zsr_sim.generation.sequences import training_log
+from zsr_sim.interactions import Interactions
+
+TEST_SHARE = 0.2  # of a log's people, kept for evaluation
+WORLD_SEED = 0  # who the users are; a run's own seed decides what is learned and what luck they meet
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that strategies and users share.
+
+    vectors: float32 (n_items, d), the catalogue in the item space. train, test: populations without a common user.
+    log: what the training users consumed before any recommender.
+    """
+
+    dataset: Dataset
+    encoder: str
+    encoded: EncodeReport
+    text_vectors: NDArray[np.float32]
+    space: ItemSpace
+    vectors: NDArray[np.float32]
+    world: World
+    train: Population
+    test: Population
+    log: Interactions
+    retrieval: Retrieval
+    settings: WorldSettings
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the users come from a log."""
+        return self.dataset.interactions is not None
+
+    @property
+    def trust(self) -> str:
+        """How far results in this world can be trusted, in words."""
+        if not self.fitted:
+            return (
+                "These users are made up, no log was given. A rehearsal, not evidence; "
+                "--data with a log of your own comes next."
+            )
+        return (
+            f"Tastes and the weight of affinity are fitted to the log of {self.dataset.catalogue.name}; click level, "
+            "position bias, boredom and leaving are defaults that such a log cannot show. "
+            "Whether this world orders strategies as reality does has not been checked."
+        )
+
+    def describe(self) -> dict[str, object]:
+        """What a reader of results needs to know of this world; JSON-ready."""
+        users = "fitted to the log" if self.fitted else "made up from the catalogue"
+        return {
+            "data": self.dataset.catalogue.name,
+            "data_fingerprint": fingerprint(self.dataset),
+            "items": len(self.dataset.catalogue),
+            "encoder": self.encoder,
+            "users": users,
+            "people": self.test.people,
+            "choice": self.world.choice._asdict(),
+            "dynamics": self.world.dynamics._asdict(),
+            "settings": self.settings.model_dump(),
+            "trust": self.trust,
+        }
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 over the catalogue and, where there is one, the log."""
+    digest = hashlib.sha256(dataset.catalogue.fingerprint.encode())
+    log = dataset.interactions
+    if log is not None:
+        digest.update("\n".join(log.user_ids).encode())
+        for column in (log.users, log.items, log.timestamps, log.values):
+            digest.update(column.tobytes())
+    return digest.hexdigest()
+
+
+def make_scene(
+    data: str | Path,
+    settings: WorldSettings,
+    encoder: str | None = None,
+    progress: Progress | None = None,
+    space: ItemSpace | None = None,
+) -> Scene:
+    """Read a data set, encode its texts (cached), and make its users.
+
+    space: the item space of a trained strategy, so that the same strategy can be tried on another catalogue; None fits
+    one to this catalogue. Raises InputError for data, an encoder or settings that do not fit each other.
+    """
+    dataset = load(data)
+    n = len(dataset.catalogue)
+    if n < settings.slate_size:
+        raise InputError(
+            f"{dataset.catalogue.name} has {n} items, a page needs {settings.slate_size}; "
+            f"add items or lower it with --set world.slate_size={n}"
+        )
+    text_encoder = load_encoder(encoder)
+    text_vectors, report = encode_texts(dataset.catalogue.texts, text_encoder, VectorCache(), progress)
+    space = space or ItemSpace.fit(text_vectors, settings.dimensions)
+    vectors = space.project(text_vectors)
+    log = dataset.interactions
+    items = make_items(vectors, quality_from(log, n) if log is not None else None, settings.topics, WORLD_SEED)
+    population = _population(items, log, settings)
+    train, test = population.split(TEST_SHARE, WORLD_SEED)
+    consumed = training_log(train, log)
+    popularity = np.bincount(consumed.items, minlength=n).astype(np.float32)
+    world = World(
+        items,
+        population.choice,
+        DynamicsLaw(
+            drift_rate=settings.drift_rate,
+            boredom_memory=settings.boredom_memory,
+            leave_slope=settings.leave_slope,
+        ),
+        settings.slate_size,
+        shown_capacity=settings.slate_size * settings.horizon,
+    )
+    return Scene(
+        dataset, text_encoder.name, report, text_vectors, space, vectors, world, train, test, consumed,
+        Retrieval(vectors, popularity), settings,
+    )  # fmt: skip
+
+
+def _population(items: WorldItems, log: Interactions | None, settings: WorldSettings) -> Population:
+    choice = ChoiceLaw(
+        affinity_weight=settings.affinity_weight,
+        quality_weight=settings.quality_weight,
+        examination_decay=settings.examination_decay,
+    )
+    traits = Traits(
+        base_click_rate=settings.base_click_rate, boredom=settings.boredom, leave_bias=settings.leave_bias
+    )
+    if log is None:
+        return MadeUpPopulation.create(items, choice, traits, WORLD_SEED, settings.interests)
+    return fit(items, log, choice, traits, WORLD_SEED, settings.interests)
