@@ -103,7 +103,8 @@ class VectorCache:
             damaged = []
             for shard, rows, wanted in _located(shards, digests):
                 entries = shard.vectors[rows]  # (wanted, d)
-                if (shard.checks[rows] != _checks(digests[wanted], entries)).any():
+                stored = shard.digests[rows], shard.checks[rows]
+                if not _sound(digests[wanted], entries, *stored):
                     _discard(shard.path, "an entry does not match its checksum")
                     damaged.append(shard)
                 vectors[wanted] = entries
@@ -241,15 +242,19 @@ def _checks(digests: Digests, vectors: Vectors) -> Words:
     return digests[:, 0] + bits
 
 
+def _sound(digests: Digests, vectors: Vectors, stored_digests: Digests, stored_checks: Words) -> bool:
+    return bool((stored_digests == digests).all() and (stored_checks == _checks(digests, vectors)).all())
+
+
 def _located(shards: list[Shard], digests: Digests) -> Iterator[tuple[Shard, Rows, Rows]]:
     """Where digests stand: for each shard that holds some, its rows and the indices of `digests` they answer."""
     stored = np.concatenate([shard.digests for shard in shards])  # (total, 4)
     order = np.argsort(stored[:, 0], kind="stable")
-    # The first word finds the place, all four confirm it. Two texts that share a first word (odds 1e-7 in a million)
-    # leave one of them a miss for ever, never a wrong vector.
+    # The first word finds the place; the caller compares all four. Two texts that share a first word (odds 1e-8 among a
+    # million) would have each other's shards encoded again, never a wrong vector.
     place = np.searchsorted(stored[order, 0], digests[:, 0]).clip(max=len(order) - 1)
     at = order[place]  # (n,) position in `stored`
-    hits = np.flatnonzero((stored[at] == digests).all(axis=1))
+    hits = np.flatnonzero(stored[at, 0] == digests[:, 0])
     hits = hits[np.argsort(at[hits], kind="stable")]
     ends = np.cumsum([len(shard.digests) for shard in shards])
     bounds = np.searchsorted(at[hits], ends)

@@ -236,6 +236,11 @@ def _read_model(folder: Path, device: str) -> tuple[Any, Any]:
             )
     except (*MISFITS, OSError, ImportError, SafetensorError) as error:
         raise _not_an_encoder(folder, error) from error
+    # Without its files transformers makes a tokenizer that knows no word, and every text would look the same.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise InputError(
+            f"encoder folder {folder}: its tokenizer has no vocabulary; expected tokenizer.json or vocab.txt"
+        )
     # A weight that the file lacks would be drawn at random. Only the pooler may lack: mean pooling does not use it.
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
