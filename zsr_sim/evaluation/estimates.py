@@ -1,0 +1,103 @@
+"""A mean with its uncertainty, when several visits may be one person's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri, stdtr, stdtrit
+
+from zsr_sim.errors import InputError
+
+POWER_FACTOR = float(ndtri(0.975) + ndtri(0.80))
+"""How many standard errors away an effect must be for a two-sided 5 % test to find it in 80 % of experiments: 2.80."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, its standard error (both in the metric's unit) and the degrees of freedom of that standard error."""
+
+    mean: float
+    standard_error: float
+    freedom: int
+
+    @property
+    def reach(self) -> float:
+        """Half the width of the 95 % interval: Student's t quantile times the standard error."""
+        return float(stdtrit(self.freedom, 0.975)) * self.standard_error
+
+    @property
+    def ci95(self) -> tuple[float, float]:
+        """The 95 % interval (low, high)."""
+        return self.mean - self.reach, self.mean + self.reach
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p-value, 0..1, of Student's t test that the mean is zero; 1 for a mean of 0 without any spread."""
+        if self.standard_error == 0:
+            return 1.0 if self.mean == 0 else 0.0
+        return float(2 * stdtr(self.freedom, -abs(self.mean) / self.standard_error))
+
+    @property
+    def minimum_detectable_effect(self) -> float:
+        """The true mean that a two-sided 5 % test would find in 80 % of such experiments, in the metric's unit.
+
+        (z[0.975] + z[0.80]) * standard error (Bloom 1995, "Minimum detectable effects").
+        """
+        return POWER_FACTOR * self.standard_error
+
+
+def estimate_mean(values: NDArray[np.float64], people: NDArray[np.int64]) -> Estimate:
+    """The mean of `values` (n,), where rows of the same person in `people` (n,) are not independent.
+
+    The standard error is robust to any dependence within a person (Liang and Zeger 1986; Cameron and Miller 2015,
+    eq. 11, for a regression on a constant alone, with their correction c = G / (G - 1)):
+
+        se^2 = G / (G - 1) * sum over people of (sum over their rows of (value - mean))^2 / n^2,   G = number of people
+
+    Where everybody has one row this is the classical s / sqrt(n). Intervals use Student's t with G - 1 degrees of
+    freedom.
+
+    >>> estimate_mean(np.array([1.0, 3.0, 2.0, 6.0]), np.array([7, 7, 8, 9]))  # sums of deviations: -2, -1, 3
+    Estimate(mean=3.0, standard_error=1.14564392373896, freedom=2)
+
+    Raises InputError for fewer than two people, ValueError for a value that is not finite.
+    """
+    names, person = np.unique(people, return_inverse=True)  # person: (n,), 0 to G - 1
+    groups, n = len(names), len(values)
+    if groups < 2:
+        raise InputError(
+            f"an interval needs visits of at least 2 different people, found {groups}; simulate more users"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"value {values[~np.isfinite(values)][0]} in row {int(np.argmin(np.isfinite(values)))}")
+    mean = float(values.mean())
+    sums = np.bincount(person, weights=values - mean, minlength=groups)  # (G,)
+    return Estimate(mean, math.sqrt(groups / (groups - 1) * float(sums @ sums)) / n, groups - 1)
+
+
+def relative_effect(
+    baseline: Estimate, candidate: Estimate, difference: Estimate
+) -> tuple[float | None, tuple[float, float] | None]:
+    """The difference as a share of the baseline, and its 95 % interval; all three means are over the same rows.
+
+    Fieller's interval (Fieller 1954): all ratios r where a t test of mean(difference - r * baseline) = 0 does not reject,
+
+        (d - r a)^2 <= t^2 (v_d - 2 r c + r^2 v_a),   c = cov(difference, baseline) = (v_b - v_d - v_a) / 2
+
+    so it excludes zero exactly where the interval of the difference does, which the delta method does not promise.
+    With a baseline many standard errors from zero the two agree. The share is None for a baseline of 0; the interval
+    is None where the baseline's own interval holds 0 (the set of ratios is then unbounded).
+    """
+    if baseline.mean == 0:
+        return None, None
+    share = difference.mean / baseline.mean
+    a, d, t2 = baseline.mean, difference.mean, float(stdtrit(difference.freedom, 0.975)) ** 2
+    v_a, v_b, v_d = (e.standard_error**2 for e in (baseline, candidate, difference))
+    square, linear, constant = a * a - t2 * v_a, a * d - t2 * (v_b - v_d - v_a) / 2, d * d - t2 * v_d
+    if square <= 0:
+        return share, None
+    root = math.sqrt(max(linear * linear - square * constant, 0.0))  # never negative but for rounding
+    return share, ((linear - root) / square, (linear + root) / square)

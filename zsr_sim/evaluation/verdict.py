@@ -1,0 +1,219 @@
+"""The verdict: ship, do not ship or inconclusive, by one written rule, with the reason in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from zsr_sim.evaluation.estimates import Estimate
+
+Interval = tuple[float, float]
+
+
+class Guardrail(NamedTuple):
+    """A metric that a candidate may not harm: by how much it may fall at most, as a share of the baseline's mean."""
+
+    metric: str
+    margin: float
+    reason: str
+
+
+GUARDRAILS = (
+    Guardrail(
+        "click_rate",
+        0.02,
+        "Clicks must not come from longer visits to worse pages. At a click rate of 0.2 and ten items a page, 2 % is "
+        "one click in 25 pages.",
+    ),
+    Guardrail(
+        "visit_length",
+        0.02,
+        "Clicks must not be bought with visits that end sooner. Of visits of ten pages, 2 % is one page in five.",
+    ),
+    Guardrail(
+        "satisfaction",
+        0.02,
+        "Whoever is less satisfied leaves and does not come back, later than a comparison looks. At a satisfaction of "
+        "0.5, 2 % raises the odds of leaving after a page by 5 % (with the default leave slope).",
+    ),
+    Guardrail(
+        "diversity",
+        0.10,
+        "A page that fits better is a little narrower, so this margin is wider. On a page of ten equally different "
+        "items, three that become alike cost 7 % and pass, four cost 13 % and fail: a page may focus, not collapse.",
+    ),
+)
+"""Margins are choices, not estimates: what a product could give up unnoticed for a higher return."""
+
+VERDICT_RULE = (
+    "Ship only if the 95 % interval of the difference in return lies above zero and no guardrail fails. Do not ship if "
+    "it lies below zero, or if a guardrail is worse. Anything else is inconclusive. A guardrail fails where its 95 % "
+    "interval does not lie above minus its margin (not shown to be harmless), and is worse where the whole interval "
+    "lies below minus its margin (shown to be harmful). Margins, as shares of the baseline's mean: "
+    + ", ".join(f"{g.metric.replace('_', ' ')} {100 * g.margin:g} %" for g in GUARDRAILS)
+    + "."
+)
+
+
+@dataclass(frozen=True)
+class GuardrailFinding:
+    """How a candidate did on one guardrail; `margin` in the metric's unit, `allowed` the same as a share."""
+
+    metric: str
+    difference: Estimate
+    margin: float
+    allowed: float
+
+    @classmethod
+    def of(cls, guardrail: Guardrail, difference: Estimate, baseline_mean: float) -> GuardrailFinding:
+        """The margin is taken at the baseline's mean as observed; its own error, a small share of it, is left out."""
+        return cls(guardrail.metric, difference, guardrail.margin * abs(baseline_mean), guardrail.margin)
+
+    @property
+    def fails(self) -> bool:
+        """Non-inferiority is not shown."""
+        return self.difference.ci95[0] < -self.margin
+
+    @property
+    def worse(self) -> bool:
+        """Shown to be worse by more than the margin."""
+        return self.difference.ci95[1] < -self.margin
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry in results.json."""
+        return {
+            "metric": self.metric,
+            "difference": self.difference.mean,
+            "ci95": list(self.difference.ci95),
+            "margin": self.margin,
+            "fails": self.fails,
+            "worse": self.worse,
+        }
+
+    def words(self) -> str:
+        """Such as: diversity may have fallen by more than the 10 % allowed (-9.5 %, 95 % interval -11.0 to -8.0)."""
+        happened = f"{self.metric.replace('_', ' ')} {'has' if self.worse else 'may have'} fallen"
+        if self.margin == 0:  # the baseline's mean is 0: nothing to take shares of
+            mean, bounds = _written(self.difference.mean, self.difference.ci95, "+")
+            return f"{happened} ({mean}, 95 % interval {bounds})"
+        percent = 100 * self.allowed / self.margin
+        low, high = self.difference.ci95
+        mean, bounds = _written(percent * self.difference.mean, (percent * low, percent * high), "+")
+        return f"{happened} by more than the {100 * self.allowed:g} % allowed ({mean} %, 95 % interval {bounds})"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The difference in return, as what the words of a verdict need.
+
+    identical: every user got exactly the same return. relative: share and interval, None where there is none. users:
+    how many took part. luck: how the strategies were paired, as printed.
+    """
+
+    baseline: str
+    difference: Estimate
+    relative: tuple[float, Interval] | None
+    identical: bool
+    users: int
+    luck: str
+
+
+def decide(difference: Estimate, guardrails: Sequence[GuardrailFinding]) -> str:
+    """One of "ship", "do not ship" and "inconclusive", by VERDICT_RULE."""
+    low, high = difference.ci95
+    if high < 0 or any(g.worse for g in guardrails):
+        return "do not ship"
+    if low > 0 and not any(g.fails for g in guardrails):
+        return "ship"
+    return "inconclusive"
+
+
+def users_needed(effect: Effect, guardrails: Sequence[GuardrailFinding]) -> int | None:
+    """How many users would settle an inconclusive comparison in 80 % of repetitions, were the observed sizes the truth.
+
+    n * (2.80 * se / distance)^2 for each open question, the largest of them: the return's distance from zero while its
+    interval holds zero, a guardrail's distance from minus its margin while its interval holds that. Visits are taken
+    to be as dependent as in this comparison. None where nothing is open, or more than 10^9 would be needed.
+    """
+    low, high = effect.difference.ci95
+    open_questions = [(effect.difference, effect.difference.mean)] if low <= 0 <= high else []
+    open_questions += [(g.difference, g.difference.mean + g.margin) for g in guardrails if g.fails and not g.worse]
+    most = 0.0
+    for estimate, distance in open_questions:
+        if distance == 0:
+            return None
+        most = max(most, effect.users * (estimate.minimum_detectable_effect / distance) ** 2)
+    return math.ceil(most) if 0 < most <= 1e9 else None
+
+
+def explain(effect: Effect, guardrails: Sequence[GuardrailFinding], needed: int | None) -> str:
+    """Why the verdict is what it is: one clause, without capital or full stop."""
+    low, high = effect.difference.ci95
+    worse = [g.words() for g in guardrails if g.worse]
+    unsure = [g.words() for g in guardrails if g.fails and not g.worse]
+    if effect.identical and all(g.difference.ci95 == (0.0, 0.0) for g in guardrails):
+        return "identical on every user"
+    reason = _effect_words(effect)
+    if worse:
+        return f"{reason}, {'but' if low > 0 else 'and'} {'; '.join(worse)}"
+    if high < 0:
+        return reason
+    if low > 0:
+        return (
+            f"{reason}, but {'; '.join(unsure)}{_needed_words(needed)}"
+            if unsure
+            else f"{reason}, and no guardrail is worse"
+        )
+    return f"{reason}{''.join(f'; {words}' for words in unsure)}{_needed_words(needed)}"
+
+
+def verdict_sentence(results: Mapping[str, Any], candidate: str | None = None) -> str:
+    """The verdict on one candidate, the last by default, from what `compare_strategies` found (or results.json).
+
+    Such as: Verdict: ship policy-gradient. It earns 18.5 % more than similarity (95 % interval 17.9 to 19.1, paired),
+    and no guardrail is worse.
+
+    Raises ValueError where nothing was compared, or not this candidate.
+    """
+    comparisons = [c for c in results["comparisons"] if candidate in (None, c["candidate"])]
+    if not comparisons:
+        raise ValueError(
+            f"no comparison of {candidate or 'any candidate'}; the strategies are {list(results['strategies'])}"
+        )
+    last = comparisons[-1]
+    verdict = f"{last['verdict']}{' for' if last['verdict'] == 'inconclusive' else ''} {last['candidate']}"
+    return f"Verdict: {verdict}. {last['reason'][0].upper()}{last['reason'][1:]}."
+
+
+def _effect_words(effect: Effect) -> str:
+    if effect.identical:
+        return "its return is identical on every user"
+    share, scale, unit = effect.relative, 100.0, " %"
+    if share is None:
+        share, scale, unit = (effect.difference.mean, effect.difference.ci95), 1.0, " clicks per visit"
+    mean, low, high = scale * share[0], scale * share[1][0], scale * share[1][1]
+    if low > 0:
+        value, bounds = _written(mean, (low, high))
+        return f"it earns {value}{unit} more than {effect.baseline} (95 % interval {bounds}, {effect.luck})"
+    if high < 0:
+        value, bounds = _written(-mean, (-high, -low))
+        return f"it earns {value}{unit} less than {effect.baseline} (95 % interval {bounds}, {effect.luck})"
+    value, bounds = _written(mean, (low, high), "+")
+    effect_words = f"its return differs from that of {effect.baseline} by {value}{unit}"
+    return f"{effect_words} (95 % interval {bounds}, {effect.luck}), which may be chance"
+
+
+def _needed_words(needed: int | None) -> str:
+    if needed is None:
+        return ""
+    unit = 10 ** max(len(str(needed)) - 2, 0)  # two digits are enough to plan with
+    return f"; about {math.ceil(needed / unit) * unit:,} users would settle it if it is as large as it looks"
+
+
+def _written(mean: float, bounds: Interval, sign: str = "") -> tuple[str, str]:
+    """("18.5", "17.9 to 19.1"): one decimal, or as many as it takes, at most six, to round no bound to zero."""
+    decimals = next((d for d in range(1, 6) if all(x == 0 or round(x, d) != 0 for x in bounds)), 6)
+    mean_text, low, high = (f"{x:{sign}z.{decimals}f}" for x in (mean, *bounds))
+    return mean_text, f"{low} to {high}"
