@@ -1,0 +1,341 @@
+"""Run folders: one place that writes what a run did, and reads it again.
+
+    manifest.json    what was run, on what, when, and how it ended
+    metrics.jsonl    one line per update
+    results.json     what the run found (the caller's; the same for the same command and seed, so without times)
+    figures/         pictures
+    checkpoints/     weights without pickle (safetensors + json)
+    tensorboard/     the same curves as metrics.jsonl, live, one folder per seed
+
+A run may be killed at any moment: every file but metrics.jsonl is written aside and moved into place, so it is whole or
+absent, and of metrics.jsonl at most the last line is lost. No user id of a log and no absolute path gets in here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import platform
+import re
+import shutil
+import subprocess
+import warnings
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+import zsr_sim
+from zsr_sim.config import Settings
+from zsr_sim.errors import InputError
+
+if TYPE_CHECKING:  # torch takes seconds to import, and reading a manifest does not need it
+    from torch import Tensor
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+logger = logging.getLogger(__name__)
+
+MANIFEST, METRICS, RESULTS = "manifest.json", "metrics.jsonl", "results.json"
+_KEYS = ("phase", "seed", "step")  # of every line of metrics.jsonl, before its figures
+_PACKAGES = (
+    *("gymnasium", "numba", "numpy", "pandas", "pyarrow", "safetensors", "scipy", "stable-baselines3"),
+    *("torch", "transformers"),
+)
+
+
+class Run:
+    """A run that is being written. As a context manager it notes how the run ended; begin one with `create`."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self._manifest = manifest
+        self._metrics: TextIO | None = None
+        self._boards: dict[int, SummaryWriter] = {}
+
+    @classmethod
+    def create(
+        cls, folder: Path, command: list[str], settings: Settings, seeds: list[int], data: dict[str, Any]
+    ) -> Run:
+        """Begin a run in a folder that holds none yet, with status "running".
+
+        Args:
+            folder: made with its parents where it does not exist.
+            command: the words of the command line; absolute paths among them are shortened.
+            settings: all settings.
+            seeds: those trained or compared with.
+            data: what the data were, with their fingerprint.
+
+        Raises:
+            InputError: the folder already holds a run, is a file, or cannot be written.
+        """
+        if any((folder / name).exists() for name in (MANIFEST, METRICS)):
+            raise InputError(f"--out {folder} already holds a run; choose another --out or remove it")
+        run = cls(folder, _manifest(command, settings, seeds, data))
+        try:
+            run.figures.mkdir(parents=True, exist_ok=True)
+            run.write_json(MANIFEST, run._manifest)
+        except (FileExistsError, NotADirectoryError):
+            raise InputError(f"--out {folder}: expected a folder, found a file; choose another --out") from None
+        except OSError as error:
+            raise InputError(f"--out {folder} cannot be written ({error.strerror}); choose another --out") from None
+        return run
+
+    @property
+    def figures(self) -> Path:
+        """The folder for pictures."""
+        return self.folder / "figures"
+
+    def log(self, step: int, figures: dict[str, float], seed: int = 0, phase: str = "policy") -> None:
+        """Add one line to metrics.jsonl, at once, and the same figures to TensorBoard as phase/name.
+
+        A figure that is not finite becomes null in metrics.jsonl. Raises ValueError for a figure named phase, seed or
+        step.
+        """
+        if reserved := set(_KEYS) & figures.keys():
+            raise ValueError(f"figures may not be called {sorted(reserved)}: every line has those keys already")
+        values = {name: float(value) for name, value in figures.items()}
+        line = {"phase": phase, "seed": seed, "step": step}
+        line |= {name: value if math.isfinite(value) else None for name, value in values.items()}
+        if self._metrics is None:
+            self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
+        self._metrics.write(json.dumps(line, allow_nan=False) + "\n")
+        self._metrics.flush()
+        if seed not in self._boards:
+            self._boards[seed] = _open_board(self.folder / "tensorboard" / f"seed-{seed}")
+        for name, value in values.items():
+            self._boards[seed].add_scalar(f"{phase}/{name}", value, step)
+
+    def write_json(self, name: str, payload: Any) -> None:
+        """Write a JSON file, whole or not at all. Raises ValueError where the payload holds NaN or infinity."""
+        write_whole(self.folder / name, _json(payload))
+
+    def save_checkpoint(self, name: str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Write checkpoints/<name>/{weights.safetensors, meta.json}: the folder is whole or absent.
+
+        A checkpoint of that name is replaced; until the new one stands the old one can be loaded.
+        """
+        import safetensors.torch
+
+        target = _checkpoint(self.folder, name)
+        aside, previous = _beside(target, "unfinished"), _beside(target, "previous")
+        shutil.rmtree(aside, ignore_errors=True)  # what a killed run left
+        aside.mkdir(parents=True)
+        # safetensors refuses tensors that share memory, so each is a copy.
+        plain = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
+        write_whole(aside / "weights.safetensors", safetensors.torch.save(plain))
+        write_whole(aside / "meta.json", _json(meta))
+        if target.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            target.rename(previous)
+        aside.rename(target)
+        shutil.rmtree(previous, ignore_errors=True)
+
+    def finish(self, status: str) -> None:
+        """Close what is open and note end time and status: "done", "failed: ..." or "interrupted"."""
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
+        for seed, board in self._boards.items():
+            board.close()
+            _without_host_names(self.folder / "tensorboard" / f"seed-{seed}")
+        self._boards.clear()
+        self._manifest |= {"end": _now(), "status": _without_paths(status)}
+        self.write_json(MANIFEST, self._manifest)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.finish("done")
+        elif isinstance(error, KeyboardInterrupt):
+            self.finish("interrupted")
+        else:
+            name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+            self.finish(" ".join(f"failed: {name}{error}".split())[:500])
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run. Raises InputError where the folder holds no run or the file is broken."""
+    return _read_object(folder, MANIFEST)
+
+
+def read_results(folder: Path) -> dict[str, Any] | None:
+    """What the run found, or None where it has not come to that. Raises InputError where the file is broken."""
+    return _read_object(folder, RESULTS) if (folder / RESULTS).exists() else None
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl: each has phase, seed, step and its figures (float, or None where not finite).
+
+    A last line that a kill left half-written is left out, and logged. Raises InputError for any other broken line, and
+    where the file is missing.
+    """
+    path = folder / METRICS
+    *lines, rest = _read_text(path).split("\n")  # a whole line ends with a newline
+    metrics = [_metrics_row(path, number, line) for number, line in enumerate(lines, 1)]
+    if rest:
+        logger.warning("%s, line %d: half-written, the run was killed there; left out", path, len(lines) + 1)
+    return metrics
+
+
+def load_checkpoint(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the meta of a run's checkpoint. Raises InputError where it is missing or broken."""
+    import safetensors
+    import safetensors.torch
+
+    found = _checkpoint(folder, name)
+    if not found.is_dir():
+        found = _beside(found, "previous")  # a kill between the two renames of `save_checkpoint`
+    if not found.is_dir():
+        known = sorted(p.name for p in (folder / "checkpoints").glob("*") if not p.name.startswith("."))
+        raise InputError(f"{folder}: no checkpoint {name!r}; it has {', '.join(known) or 'none'}")
+    try:
+        tensors = safetensors.torch.load_file(found / "weights.safetensors")
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{found / 'weights.safetensors'} is broken ({error}); take another checkpoint") from None
+    return tensors, _read_object(found, "meta.json")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file aside and move it into place: a kill leaves the old file, or none, never half of one."""
+    aside = _beside(path, "unfinished")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def _json(payload: Any) -> bytes:
+    return (json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _metrics_row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not all(key in row for key in _KEYS):
+        expected = f"expected a JSON object with {', '.join(_KEYS)}"
+        raise InputError(f"{path}, line {number}: {expected}, found {line[:60]!r}; remove the line")
+    return row
+
+
+def _beside(path: Path, what: str) -> Path:
+    return path.with_name(f".{path.name}.{what}")
+
+
+def _checkpoint(folder: Path, name: str) -> Path:
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
+        raise InputError(f"checkpoint {name!r}: expected a plain name of letters, digits, '.', '_' and '-'")
+    return folder / "checkpoints" / name
+
+
+def _read_object(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
+    try:
+        payload = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno}: no valid JSON ({error.msg}); was it edited?") from None
+    if not isinstance(payload, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(payload).__name__}")
+    return payload
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path} is missing; expected a folder that zsr-sim train, compare or demo wrote") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: no UTF-8 at byte {error.start}; was it edited?") from None
+
+
+def _manifest(command: list[str], settings: Settings, seeds: list[int], data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "command": [_without_paths(word) for word in command],
+        "config": settings.model_dump(mode="json"),
+        "seeds": [int(seed) for seed in seeds],
+        "data": {key: _without_paths(value) if isinstance(value, str) else value for key, value in data.items()},
+        "packages": {"zsr-sim": zsr_sim.__version__} | {name: _version(name) for name in _PACKAGES},
+        "git_commit": _git_commit(),
+        "host": _host(),
+        "start": _now(),
+        "end": None,
+        "status": "running",
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of the working directory, with "-dirty" where tracked files differ from it; None outside of git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    quiet = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # several runs may ask at once
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=quiet, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _host() -> dict[str, Any]:
+    """What a run's speed and last digits depend on; nothing that names a machine or a person."""
+    import torch
+
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "torch_threads": torch.get_num_threads(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _without_paths(text: str) -> str:
+    """The text with absolute paths cut to what tells nothing of the machine: they stand in reports that people share.
+
+    Below the working directory a path becomes relative, below the home folder it begins with ~ (a shell still finds
+    both), and of any other the last part stays.
+    """
+    if os.path.isabs(text):
+        return _short_path(text)  # a whole argument, which may hold blanks
+    return re.sub(r"(?<![\w.~/:])/[^\s'\"]+", lambda match: _short_path(match[0]), text)
+
+
+def _short_path(path: str) -> str:
+    for root, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if Path(path).is_relative_to(root):
+            return prefix + str(Path(path).relative_to(root))
+    return Path(path).name
+
+
+def _open_board(folder: Path) -> SummaryWriter:
+    with warnings.catch_warnings():  # its import warns of its own dependencies; nothing a person here could act on
+        warnings.simplefilter("ignore")
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+    return SummaryWriter(str(folder), flush_secs=10)
+
+
+def _without_host_names(folder: Path) -> None:
+    """TensorBoard names its files events.out.tfevents.<time>.<host>.<process>; only the first part is needed."""
+    for path in sorted(folder.glob("events.out.tfevents.*.*")):
+        number = len(list(folder.glob("events.out.tfevents.*")))
+        path.rename(folder / f"events.out.tfevents.{number}")
