@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zsr_sim.agents.scoring import CandidateScorer, relations
+from zsr_sim.agents.scoring import CandidateScorer
 from zsr_sim.config import AgentSettings
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.observation import Decision, Observation
@@ -23,6 +23,7 @@ from zsr_sim.envs.population import Population
 from zsr_sim.envs.visits import observe
 from zsr_sim.envs.world import World
 from zsr_sim.generation.candidates import SOURCES, Candidates, CandidateSource
+from zsr_sim.generation.relations import relations
 
 _GENERATOR = SOURCES.index("generator")
 

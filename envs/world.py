@@ -6,7 +6,7 @@ drift, satisfaction, perhaps leaving. The laws stand in `choice.py` and `dynamic
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numba
 import numpy as np
@@ -46,6 +46,10 @@ class Users:
         """The users at these rows."""
         return Users(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
+    def copy(self) -> Users:
+        """Users with arrays of their own."""
+        return Users(**{name: getattr(self, name).copy() for name in self.__dataclass_fields__})
+
 
 @dataclass
 class WorldState:
@@ -68,8 +72,7 @@ class WorldState:
 
     def copy(self) -> WorldState:
         """A state that may be stepped without touching this one."""
-        arrays = {name: getattr(self, name).copy() for name in self.__dataclass_fields__ if name != "users"}
-        return replace(self, **arrays)
+        return WorldState(**{name: getattr(self, name).copy() for name in self.__dataclass_fields__})
 
     def reset_rows(self, rows: NDArray[np.int64], fresh: WorldState) -> None:
         """Begin new visits at these rows: take them over from a freshly started state of the same length as `rows`."""
@@ -124,7 +127,7 @@ class World:
         """The beginning of a visit for each user; `seeds`: one for all, or uint64 (n,)."""
         n = len(users)
         return WorldState(
-            users=users,
+            users=users.copy(),  # `reset_rows` writes into them; the caller's arrays may be shared
             seeds=np.array(np.broadcast_to(np.asarray(seeds, dtype=np.uint64), n)),
             steps=np.zeros(n, dtype=np.int64),
             present=np.ones(n, dtype=np.bool_),
