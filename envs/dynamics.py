@@ -28,6 +28,8 @@ class DynamicsLaw(NamedTuple):
 @law
 def drift(interest: NDArray[np.float32], item: NDArray[np.float32], rate: float) -> None:
     """Move an interest (d,) towards an item (d,) in place: normalise((1 - rate) * interest + rate * item)."""
+    if rate == 0.0:
+        return  # normalising alone would move an interest by a rounding error on every click
     length = 0.0
     for j in range(interest.shape[0]):
         interest[j] = (1.0 - rate) * interest[j] + rate * item[j]

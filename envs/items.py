@@ -29,7 +29,7 @@ class WorldItems:
 def make_items(
     vectors: NDArray[np.float32], quality: NDArray[np.float32] | None = None, n_topics: int = 24, seed: int = 0
 ) -> WorldItems:
-    """Items of a world: topics are clusters of the item space; without a log, quality is drawn from N(0, 1) per item."""
+    """Items of a world: topics are clusters of the item space; without a log, quality is drawn from N(0, 1)."""
     if quality is None:
         quality = normals(seed, np.arange(len(vectors)), 0, Purpose.QUALITY, 1)[:, 0].astype(np.float32)
     n_topics = min(n_topics, len(vectors))
@@ -43,8 +43,9 @@ def spherical_kmeans(
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Cluster unit vectors (n, d) by cosine: centres float32 (k, d) and the centre of each point, int32 (n,).
 
-    Dhillon and Modha (2001). The first centre is the point nearest to the mean, each further one the point that is least
-    similar to the centres so far, so the result needs no random numbers. Needs 1 <= k; surplus centres (k > n) repeat.
+    Dhillon and Modha (2001). The first centre is the point nearest to the mean, each further one the point that is
+    least similar to the centres so far, so the result needs no random numbers. Needs 1 <= k and 1 <= n; surplus
+    centres (k > n) repeat.
     """
     n, d = points.shape
     centres = np.zeros((k, d), dtype=np.float32)

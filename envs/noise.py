@@ -71,7 +71,11 @@ def uniform4(seed: int, user: int, step: int, purpose: int, block: int) -> tuple
 
 @batched
 def _uniforms(
-    seeds: NDArray[np.uint64], users: NDArray[np.int64], steps: NDArray[np.int64], purpose: int, out: NDArray[np.float64]
+    seeds: NDArray[np.uint64],
+    users: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    purpose: int,
+    out: NDArray[np.float64],
 ) -> None:
     for i in numba.prange(out.shape[0]):
         for j in range(0, out.shape[1], 4):

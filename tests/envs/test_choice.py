@@ -1,0 +1,91 @@
+"""The laws of choice, against numbers worked out by hand, and their directions."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from zsr_sim.encoders.space import unit
+from zsr_sim.envs.choice import ChoiceLaw, affinity, examination, relevance, sigmoid
+
+LAW = ChoiceLaw(affinity_weight=6.0, quality_weight=0.5, repeat_penalty=4.0, examination_decay=0.5)
+LOGITS = st.floats(-50, 50)
+
+
+def f32(rows: list[list[float]]) -> NDArray[np.float32]:
+    return np.array(rows, dtype=np.float32)
+
+
+def test_affinity_is_the_cosine_with_the_nearest_interest() -> None:
+    tastes = f32([[1, 0, 0], [0, 0.6, 0.8], [0, 0, -1]])
+    assert affinity(tastes, f32([[0, 1, 0]])[0]) == pytest.approx((0.6, 1), abs=1e-7)
+    assert affinity(tastes, f32([[0.8, 0.6, 0]])[0]) == pytest.approx((0.8, 0), abs=1e-7)
+    assert affinity(tastes, f32([[0, 0, -1]])[0]) == (1.0, 2)
+    assert affinity(tastes[:1], f32([[-1, 0, 0]])[0]) == (-1.0, 0)  # even the farthest interest is somebody's nearest
+
+
+def test_equally_near_interests_go_to_the_first() -> None:
+    assert affinity(f32([[0, 1], [1, 0], [1, 0]]), f32([[1, 0]])[0]) == (1.0, 1)
+
+
+@settings(deadline=None, max_examples=100)
+@given(arrays(np.float32, (4, 5), elements=st.floats(-1, 1, width=32)), st.permutations(range(3)))
+def test_affinity_does_not_depend_on_the_order_of_interests(points: NDArray[np.float32], order: list[int]) -> None:
+    points = unit(points)
+    best, which = affinity(points[:3], points[3])
+    again, where = affinity(points[:3][order], points[3])
+    assert again == best
+    cosines = points[:3].astype(np.float64) @ points[3].astype(np.float64)
+    assert best == pytest.approx(cosines.max(), abs=1e-6)
+    assert cosines[which] == pytest.approx(cosines[order[where]], abs=1e-6)
+
+
+def test_relevance_by_hand() -> None:
+    # -4 + 6 * 0.5 + 0.5 * 2 - 0.75 = -0.75, and 4 less for an item consumed before
+    assert relevance(LAW, -4.0, 0.5, 2.0, 0.75, False) == pytest.approx(-0.75, abs=1e-12)
+    assert relevance(LAW, -4.0, 0.5, 2.0, 0.75, True) == pytest.approx(-4.75, abs=1e-12)
+    assert sigmoid(-0.75) == pytest.approx(0.32082130082460703, abs=1e-15)
+
+
+@settings(deadline=None, max_examples=100)
+@given(LOGITS, st.floats(-1, 1), st.floats(-3, 3), st.floats(0, 10), st.floats(0.01, 1))
+def test_directions(bias: float, cosine: float, quality: float, bored: float, more: float) -> None:
+    here = relevance(LAW, bias, cosine, quality, bored, False)
+    assert relevance(LAW, bias + more, cosine, quality, bored, False) > here
+    assert relevance(LAW, bias, cosine + more, quality, bored, False) > here
+    assert relevance(LAW, bias, cosine, quality + more, bored, False) > here
+    assert relevance(LAW, bias, cosine, quality, bored + more, False) < here
+    assert relevance(LAW, bias, cosine, quality, bored, True) < here
+
+
+def test_a_weight_of_zero_switches_its_law_off() -> None:
+    off = ChoiceLaw(affinity_weight=0.0, quality_weight=0.0, repeat_penalty=0.0, examination_decay=0.0)
+    assert relevance(off, -1.25, 0.9, 2.5, 0.0, True) == -1.25
+    assert [examination(j, off.examination_decay) for j in range(100)] == [1.0] * 100
+
+
+def test_examination_by_hand() -> None:
+    assert [examination(j, 0.5) for j in (0, 3, 8)] == pytest.approx([1, 1 / 2, 1 / 3], abs=1e-15)
+    assert [examination(j, 1.0) for j in range(5)] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4, 1 / 5], abs=1e-15)
+    assert examination(0, 7.0) == 1.0
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 1000), st.floats(0.01, 3))
+def test_later_positions_are_seen_less(position: int, decay: float) -> None:
+    assert 0 < examination(position + 1, decay) < examination(position, decay) <= 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(LOGITS)
+def test_sigmoid_is_the_logistic_function(logit: float) -> None:
+    assert sigmoid(logit) == pytest.approx(1 / (1 + math.exp(-logit)), rel=1e-12)
+    assert sigmoid(logit) + sigmoid(-logit) == pytest.approx(1, abs=1e-12)
+
+
+def test_sigmoid_at_the_ends() -> None:
+    assert (sigmoid(0.0), sigmoid(-1000.0), sigmoid(1000.0)) == (0.5, 0.0, 1.0)
