@@ -320,3 +320,28 @@ def test_a_model_that_the_hub_does_not_give_is_refused_in_two_lines(
         assert "or name a folder with config.json and safetensors weights" in str(caught.value)
         assert str(caught.value).count("\n") == 1
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_hub_model_is_read_from_the_folder_that_the_hub_gives(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub.utils import filter_repo_objects
+
+    kept: list[str] = []
+    files = [path.name for path in tiny.iterdir()]
+    others = [
+        "pytorch_model.bin",
+        "tf_model.h5",
+        "onnx/model.onnx",
+        "onnx/model.safetensors",
+        "README.md",
+        "modeling.py",
+    ]
+
+    def download(model_id: str, **patterns: Any) -> str:
+        kept.extend(filter_repo_objects(files + others, **patterns))
+        return str(tiny)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    encoder = load_encoder("some-organisation/some-model")
+    assert (encoder.name, encoder.dimensions) == ("some-organisation/some-model", 8)
+    assert kept == files
