@@ -52,8 +52,8 @@ class Estimate:
 def estimate_mean(values: NDArray[np.float64], people: NDArray[np.int64]) -> Estimate:
     """The mean of `values` (n,), where rows of the same person in `people` (n,) are not independent.
 
-    The standard error is robust to any dependence within a person (Liang and Zeger 1986; Cameron and Miller 2015,
-    eq. 11, for a regression on a constant alone, with their correction c = G / (G - 1)):
+    The standard error is robust to any dependence within a person (Liang and Zeger 1986; Cameron and Miller 2015, for
+    a regression on a constant alone, with their correction c = G / (G - 1)):
 
         se^2 = G / (G - 1) * sum over people of (sum over their rows of (value - mean))^2 / n^2,   G = number of people
 
@@ -72,7 +72,8 @@ def estimate_mean(values: NDArray[np.float64], people: NDArray[np.int64]) -> Est
             f"an interval needs visits of at least 2 different people, found {groups}; simulate more users"
         )
     if not np.isfinite(values).all():
-        raise ValueError(f"value {values[~np.isfinite(values)][0]} in row {int(np.argmin(np.isfinite(values)))}")
+        row = int(np.argmin(np.isfinite(values)))
+        raise ValueError(f"finite values expected, found {values[row]} in row {row}")
     mean = float(values.mean())
     sums = np.bincount(person, weights=values - mean, minlength=groups)  # (G,)
     return Estimate(mean, math.sqrt(groups / (groups - 1) * float(sums @ sums)) / n, groups - 1)
@@ -83,7 +84,8 @@ def relative_effect(
 ) -> tuple[float | None, tuple[float, float] | None]:
     """The difference as a share of the baseline, and its 95 % interval; all three means are over the same rows.
 
-    Fieller's interval (Fieller 1954): all ratios r where a t test of mean(difference - r * baseline) = 0 does not reject,
+    Fieller's interval (Fieller 1954): all ratios r for which a t test of mean(difference - r * baseline) = 0 does not
+    reject,
 
         (d - r a)^2 <= t^2 (v_d - 2 r c + r^2 v_a),   c = cov(difference, baseline) = (v_b - v_d - v_a) / 2
 

@@ -209,7 +209,7 @@ def _needed_words(needed: int | None) -> str:
     if needed is None:
         return ""
     unit = 10 ** max(len(str(needed)) - 2, 0)  # two digits are enough to plan with
-    return f"; about {math.ceil(needed / unit) * unit:,} users would settle it if it is as large as it looks"
+    return f"; about {-(-needed // unit) * unit:,} users would settle it if it is as large as it looks"
 
 
 def _written(mean: float, bounds: Interval, sign: str = "") -> tuple[str, str]:
