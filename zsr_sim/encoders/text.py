@@ -115,8 +115,8 @@ class TextEncoder:
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
-        for row, text in enumerate(texts):
-            _require_unicode(text, row)
+        for text in texts:
+            _require_unicode(text)
         # verbose=False: the tokenizer would warn about long texts, which are counted and cut here.
         tokens: list[list[int]] = self._tokenizer(list(texts), verbose=False)["input_ids"]
         long = [row for row, ids in enumerate(tokens) if len(ids) > self.max_length]
@@ -125,9 +125,9 @@ class TextEncoder:
             for row, ids in zip(long, cut["input_ids"], strict=True):
                 tokens[row] = ids
             self.truncated += len(long)
-        empty = next((row for row, ids in enumerate(tokens) if not ids), None)
+        empty = next((text for text, ids in zip(texts, tokens, strict=True) if not ids), None)
         if empty is not None:
-            raise InputError(f"text {empty + 1} is {texts[empty]!r}, in which {self.name} finds no token")
+            raise InputError(f"{self.name} finds no token in the text {empty[:60]!r}; give that item a text")
         return tokens
 
     def _pooled(self, tokens: list[list[int]]) -> Vectors:
@@ -256,13 +256,14 @@ def _batches(rows: list[int], size: int) -> Iterator[list[int]]:
 
 
 def _max_length(folder: Path, tokenizer: Any, config: Any) -> int:
-    """Tokens that the model reads: what sentence_bert_config.json says, else the lower limit of tokenizer and model."""
+    """Tokens that the model reads: the lowest of what sentence_bert_config.json, the tokenizer and the model say."""
+    limits = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
     declared = folder / "sentence_bert_config.json"
     if declared.is_file():
-        limit = json.loads(declared.read_text(encoding="utf-8")).get("max_seq_length")
-        if limit is not None:
-            return int(limit)
-    limits = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
+        try:
+            limits.append(json.loads(declared.read_text(encoding="utf-8")).get("max_seq_length"))
+        except MISFITS as error:
+            raise _not_an_encoder(declared, error) from error
     # transformers writes "no limit" as a huge number
     return min((int(limit) for limit in limits if limit is not None and limit < 1e9), default=DEFAULT_MAX_LENGTH)
 
@@ -279,16 +280,20 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _require_unicode(text: str, row: int) -> None:
+def _require_unicode(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"text {row + 1} is not valid Unicode ({error}); write it again as UTF-8") from error
+        # An escape such as \ud83c in a JSON file makes half a character. The message is about the text around it.
+        around = text[max(0, error.start - 30) : error.start + 30]
+        raise InputError(
+            f"the text {around!r} is not valid Unicode ({error.reason}); write it again as UTF-8"
+        ) from error
 
 
-def _not_an_encoder(folder: Path, error: Exception) -> InputError:
+def _not_an_encoder(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"encoder folder {folder} cannot be read as a text encoder ({_reason(error)});\n"
+        f"encoder {path} cannot be read as a text encoder ({_reason(error)});\n"
         "expected tokenizer and safetensors weights of an encoder such as BERT or MiniLM"
     )
 
