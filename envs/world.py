@@ -1,12 +1,14 @@
 """The world: many simulated users, one step at a time, arrays in and arrays out.
 
-A user who is shown a slate looks at each position, clicks what is relevant, and changes: boredom and its recovery, taste
-drift, satisfaction, perhaps leaving. The laws stand in `choice.py` and `dynamics.py`; this file only applies them in order.
+A user who is shown a slate looks at each position, clicks what is relevant, and changes: boredom and its recovery,
+taste drift, satisfaction, perhaps leaving. The laws stand in `choice.py` and `dynamics.py`; this file only applies them
+in order.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numba
 import numpy as np
@@ -19,6 +21,11 @@ from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.noise import Purpose, uniform4
 from zsr_sim.errors import InputError
 
+F32: TypeAlias = NDArray[np.float32]
+I32: TypeAlias = NDArray[np.int32]
+I64: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
+
 _CLICK, _LEAVE = int(Purpose.CLICK), int(Purpose.LEAVE)
 
 
@@ -26,9 +33,10 @@ _CLICK, _LEAVE = int(Purpose.CLICK), int(Purpose.LEAVE)
 class Users:
     """Who visits: one row per visit, what the user is like when it begins.
 
-    ids: int64 (n,), the user in every random draw. people: int64 (n,), the person behind the visit; visits of one person
-    are not independent. tastes: float32 (n, interests, d), unit vectors. click_bias, boredom, leave_bias: float32 (n,),
-    in logits. histories: int32 (n, length), items consumed before the visit, most recent last, padded left with -1.
+    ids: int64 (n,), the user in every random draw. people: int64 (n,), the person behind the visit; visits of one
+    person are not independent. tastes: float32 (n, interests, d), unit vectors. click_bias, boredom, leave_bias:
+    float32 (n,), in logits. histories: int32 (n, length), items consumed before the visit, most recent last, padded
+    left with -1; `length` (at least 1) is how many items the user remembers.
     """
 
     ids: NDArray[np.int64]
@@ -57,7 +65,8 @@ class WorldState:
 
     seeds: uint64 (n,). steps: int64 (n,), pages seen so far. present: bool (n,), False once the user has left.
     tastes: float32 (n, interests, d). boredom: float32 (n, n_topics), in clicks. satisfaction: float32 (n,), 0..1.
-    histories: int32 (n, length). shown: int32 (n, capacity), the items shown in this visit, most recent last, -1 padded.
+    histories: int32 (n, length). shown: int32 (n, capacity), the items shown in this visit, most recent last, padded
+    left with -1.
     """
 
     users: Users
@@ -87,8 +96,9 @@ class WorldState:
 class Feedback:
     """What one page brought.
 
-    clicks: bool (n, slate). left: bool (n,), the user left after this page. probabilities: float32 (n, slate), the true
-    click probability at each position (no strategy sees it; for tests and references). Users who had left before: zeros.
+    clicks: bool (n, slate). left: bool (n,), the user left after this page. probabilities: float32 (n, slate), the
+    true click probability at each position (no strategy sees it; for tests and references). Users who had left before:
+    zeros.
     """
 
     clicks: NDArray[np.bool_]
@@ -98,14 +108,14 @@ class Feedback:
     @property
     def reward(self) -> NDArray[np.float32]:
         """Clicks on the page, float32 (n,)."""
-        return self.clicks.sum(axis=1, dtype=np.float32)
+        return np.asarray(self.clicks.sum(axis=1, dtype=np.float32))
 
 
 @dataclass(frozen=True)
 class World:
     """The laws and the items; it holds no user.
 
-    `shown_capacity`: how many of the items shown in a visit are remembered (observations and repeats read them).
+    `shown_capacity`: how many of the items shown in a visit are remembered (strategies read them).
     """
 
     items: WorldItems
@@ -124,8 +134,16 @@ class World:
             raise InputError(f"shown_capacity is {self.shown_capacity}; it must hold a page of {self.slate_size} items")
 
     def start(self, users: Users, seeds: int | NDArray[np.uint64]) -> WorldState:
-        """The beginning of a visit for each user; `seeds`: one for all, or uint64 (n,)."""
+        """The beginning of a visit for each user; `seeds`: one for all, or uint64 (n,).
+
+        Raises InputError for tastes of other dimensions than the items, or histories that cannot hold an item.
+        """
         n = len(users)
+        if users.tastes.shape[2] != self.items.vectors.shape[1] or not users.histories.shape[1]:
+            raise InputError(
+                f"tastes have shape {users.tastes.shape} and histories {users.histories.shape}; expected (users, "
+                f"interests, {self.items.vectors.shape[1]}), as the items have, and (users, at least 1)"
+            )
         return WorldState(
             users=users.copy(),  # `reset_rows` writes into them; the caller's arrays may be shared
             seeds=np.array(np.broadcast_to(np.asarray(seeds, dtype=np.uint64), n)),
@@ -139,9 +157,10 @@ class World:
         )
 
     def step(self, state: WorldState, slates: NDArray[np.int32]) -> Feedback:
-        """Show each present user a slate, int32 (n, slate_size) of item rows without repeats; `state` is updated in place.
+        """Show each present user a slate, int32 (n, slate_size) of item rows without repeats; `state` changes in place.
 
-        Raises InputError for a slate of another shape, an item that is not in the catalogue, or an item twice on a page.
+        Raises InputError for slates of another shape or without integers, an item that is not in the catalogue, or an
+        item twice on a page (the rows of users who have left are checked, too).
         """
         self._check(slates, state)
         n, s = slates.shape
@@ -159,7 +178,9 @@ class World:
         expected = (len(state.steps), self.slate_size)
         if slates.shape != expected:
             raise InputError(f"slates have shape {slates.shape}, {expected} expected: (users, slate_size)")
-        row = _first_bad_slate(np.ascontiguousarray(slates, dtype=np.int32), len(self.items))
+        if slates.dtype.kind not in "iu":
+            raise InputError(f"slates hold {slates.dtype.name}, integers (rows of the catalogue) expected")
+        row = _first_bad_slate(np.ascontiguousarray(slates), len(self.items))  # before a cast could wrap a large number
         if row >= 0:
             raise InputError(
                 f"the slate of row {row} is {slates[row].tolist()}; a slate holds {self.slate_size} different items, "
@@ -197,9 +218,11 @@ def _remember(items: NDArray[np.int32], item: int) -> None:
 
 @law
 def _step_user(
-    choice, dynamics, vectors, quality, topics, user, click_bias, sensitivity, leave_bias,
-    seed, step, tastes, boredom, satisfaction, history, shown, slate, clicks, probabilities,
-):  # type: ignore[no-untyped-def]  # fmt: skip  # numba infers the types of its arguments
+    choice: ChoiceLaw, dynamics: DynamicsLaw, vectors: F32, quality: F32, topics: I32,
+    user: int, click_bias: float, sensitivity: float, leave_bias: float, seed: int, step: int,
+    tastes: F32, boredom: F32, satisfaction: float, history: I32, shown: I32,
+    slate: I32, clicks: Bools, probabilities: F32,
+) -> tuple[float, bool]:  # fmt: skip
     """One page of one user: clicks and probabilities are filled in; returns (satisfaction, left)."""
     s = slate.shape[0]
     count = 0
@@ -231,9 +254,11 @@ def _step_user(
 
 @batched
 def _step_all(
-    choice, dynamics, vectors, quality, topics, ids, click_bias, sensitivity, leave_bias, seeds, steps, present,
-    tastes, boredom, satisfaction, histories, shown, slates, clicks, left, probabilities,
-):  # type: ignore[no-untyped-def]  # fmt: skip  # numba infers the types of its arguments
+    choice: ChoiceLaw, dynamics: DynamicsLaw, vectors: F32, quality: F32, topics: I32,
+    ids: I64, click_bias: F32, sensitivity: F32, leave_bias: F32, seeds: NDArray[np.uint64], steps: I64, present: Bools,
+    tastes: F32, boredom: F32, satisfaction: F32, histories: I32, shown: I32,
+    slates: I32, clicks: Bools, left: Bools, probabilities: F32,
+) -> None:  # fmt: skip
     for i in numba.prange(slates.shape[0]):
         if present[i]:
             satisfaction[i], left[i] = _step_user(
