@@ -1,0 +1,335 @@
+"""Figures of a run: how the strategy and the generator learned, and what the comparison found.
+
+Drawn with matplotlib's objects alone, so that nothing here touches pyplot's state or needs a display. Colours are those
+of Okabe and Ito (2008), which colour-blind people tell apart. Names come from people and are drawn as they are.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from zsr_sim.errors import InputError
+from zsr_sim.reporting.numbers import against
+from zsr_sim.runs import write_whole
+
+DPI = 150
+BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
+_COLOURS = (VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
+_BASELINES = tuple(zip(_COLOURS, ("--", "-.", ":") * 2, strict=True))
+_LONGEST_NAME = 32  # characters of a name in a figure; the page's tables hold all of it
+_STYLE: dict[Any, Any] = {  # keys are literals in the stubs
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "text.parse_math": False,  # a "$" in a name is a dollar
+    "text.usetex": False,
+}
+
+Metrics = Sequence[Mapping[str, Any]]
+"""Lines of metrics.jsonl, as `zsr_sim.runs.read_metrics` gives them."""
+
+
+class Panel(NamedTuple):
+    """One of several small figures: a figure of metrics.jsonl, what it is called, limits of its axis, and its scale."""
+
+    name: str
+    title: str
+    limits: tuple[float | None, float | None] = (None, None)
+    scale: float = 1.0
+
+
+_SHARE = ((0, 100), 100.0)  # all of the axis: a magnified one makes noise look like news
+_POLICY_PANELS = (
+    Panel("visit_length", "visit length (pages)"),
+    Panel("entropy", "entropy of the choice (nats)", (0, None)),
+    Panel("explained_variance", "explained variance (1: all)"),
+    Panel("gradient_norm", "gradient norm before clipping", (0, None)),
+    Panel("generated_share", "generated candidates chosen (%)", *_SHARE),
+    Panel("acceptance", "accepted by the discriminator (%)", *_SHARE),
+)
+_GENERATOR_PANELS = (
+    Panel("held_out_nll", "held-out negative\nlog-likelihood (nats per item)"),
+    Panel("acceptance", "written sequences\nthat the gate accepts (%)", *_SHARE),
+    Panel("discriminator_accuracy", "accuracy of the\ndiscriminator (%)", *_SHARE),
+)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One figure over steps, for each seed: steps int64 (k,), values float64 (seeds, k), NaN where a seed has none."""
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, metrics: Metrics, phase: str, name: str) -> Curves | None:
+        """None where no line of that phase has that figure."""
+        rows = [line for line in metrics if line["phase"] == phase and line.get(name) is not None]
+        if not rows:
+            return None
+        seeds, seed = np.unique([line["seed"] for line in rows], return_inverse=True)
+        steps, step = np.unique([line["step"] for line in rows], return_inverse=True)
+        values = np.full((len(seeds), len(steps)), np.nan)
+        values[seed, step] = [line[name] for line in rows]
+        return cls(steps.astype(np.int64), values)
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean over seeds, (k,); NaN at steps that a seed lacks, because a mean over fewer would jump there."""
+        return np.asarray(self.values.mean(axis=0))
+
+    @property
+    def last(self) -> float:
+        """The mean at the last step that all seeds have; NaN where there is none."""
+        known = self.mean[~np.isnan(self.mean)]
+        return float(known[-1]) if len(known) else float("nan")
+
+
+@matplotlib.rc_context(_STYLE)
+def reward_curve(
+    metrics: Metrics,
+    path: Path,
+    baselines: Mapping[str, float] | None = None,
+    *,
+    name: str = "in training",
+    visits_per_update: int | None = None,
+) -> Path:
+    """Draw the return per visit over policy updates and write it as a PNG.
+
+    The bold line is the mean over seeds, the band reaches from the lowest to the highest seed, thin lines are seeds.
+
+    Args:
+        metrics: lines of metrics.jsonl; those of phase "policy" are drawn.
+        path: where to write.
+        baselines: name and mean return of strategies that do not learn; dashed lines.
+        name: what the learning strategy is called.
+        visits_per_update: adds an axis that counts visits seen, where given.
+
+    Raises:
+        InputError: no line of phase "policy" has a return.
+    """
+    curves = _needed(metrics, "policy", "return")
+    levels = [_Level(name, curves.last, BLUE, "-")]
+    styles = itertools.cycle(_BASELINES)
+    levels += [_Level(other, level, *next(styles)) for other, level in (baselines or {}).items()]
+    figure = _figure(7.5 + _extra_width(level.name for level in levels), 4.2)
+    axes = figure.add_subplot()
+    _draw(axes, curves)
+    axes.set_xlim(0, int(curves.steps[-1]) * 1.02)
+    for level in levels[1:]:
+        axes.axhline(level.value, color=level.colour, linestyle=level.dashes, linewidth=1.3, zorder=1.5)
+    axes.set(xlabel="policy update", ylabel="return per visit (clicks)")
+    if visits_per_update:
+        n = visits_per_update
+        top = axes.secondary_xaxis("top", functions=(lambda x: np.multiply(x, n), lambda x: np.divide(x, n)))
+        top.set_xlabel("visits seen")
+        top.xaxis.set_major_formatter(lambda visits, _: f"{visits:,.0f}")
+    axes.set_ylim(*_limits([*curves.values.ravel(), *(level.value for level in levels)]))
+    _label(axes, levels, figure.get_figheight())
+    figure.suptitle(_key(curves), x=0.01, ha="left", color=GREY, fontsize=9)
+    return _save(figure, path)
+
+
+def policy_curves(metrics: Metrics, path: Path) -> Path:
+    """Draw how the policy learned, one small figure each, and write it as a PNG; figures without values are left out.
+
+    Raises InputError where no line of phase "policy" has any of them.
+    """
+    return _small_multiples(metrics, "policy", _POLICY_PANELS, "policy update", path)
+
+
+def generator_curves(metrics: Metrics, path: Path) -> Path:
+    """Draw how the generator learned and write it as a PNG, with a line where the discriminator joins.
+
+    Raises InputError where no line of phase "generator" has any of the figures.
+    """
+    rows = [dict(line) for line in metrics if line["phase"] == "generator"]
+    start = "held_out_nll_start"
+    begun = [line | {"step": 0, "held_out_nll": line[start]} for line in rows if line.get(start) is not None]
+    judged = [line["step"] for line in rows if line.get("discriminator_accuracy") is not None]
+    alone = [line["step"] for line in rows if judged and line["step"] < min(judged)]
+    joins = max(alone) if alone else None
+    first = [{key: line[key] for key in ("phase", "seed", "step", "held_out_nll")} for line in begun]
+    return _small_multiples([*first, *rows], "generator", _GENERATOR_PANELS, "training step", path, joins)
+
+
+@matplotlib.rc_context(_STYLE)
+def comparison_plot(results: Mapping[str, Any], path: Path) -> Path:
+    """Draw the return of every strategy with its 95 % interval, and what is against the baseline, as a PNG.
+
+    Blue: the interval of the difference lies above zero; vermillion: below; grey: neither, or the baseline.
+    """
+    strategies, comparisons = results["strategies"], {c["candidate"]: c for c in results["comparisons"]}
+    figure = _figure(7.5 + _extra_width(strategies), 1.1 + 0.36 * len(strategies))
+    axes = figure.add_subplot()
+    right = axes.get_yaxis_transform()  # x as a share of the axes' width, y as data
+    for row, (name, metrics) in enumerate(strategies.items()):
+        entry, comparison = metrics["return"], comparisons.get(name)
+        colour = _colour(comparison)
+        axes.plot(entry["ci95"], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
+        axes.plot(entry["mean"], row, "o", color=colour, markerfacecolor=colour if comparison else "white")
+        told = against(comparison) if comparison else "baseline"
+        axes.text(1.02, row, told, transform=right, color=colour, va="center")
+    for baseline in {c["baseline"] for c in results["comparisons"]}:
+        axes.axvline(strategies[baseline]["return"]["mean"], color=GREY, linestyle="--", linewidth=1, zorder=0.5)
+        axes.text(1.02, -0.75, "against the baseline (95 %)", transform=right, color=GREY, va="center", fontsize=9)
+    axes.set_yticks(range(len(strategies)), [_short(name) for name in strategies])
+    axes.set_ylim(len(strategies) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("return per visit (clicks), mean and 95 % interval")
+    return _save(figure, path)
+
+
+class _Level(NamedTuple):
+    """A line that is named at its right end."""
+
+    name: str
+    value: float
+    colour: str
+    dashes: str
+
+
+@matplotlib.rc_context(_STYLE)
+def _small_multiples(
+    metrics: Metrics, phase: str, panels: Sequence[Panel], xlabel: str, path: Path, joins: int | None = None
+) -> Path:
+    found = [(panel, curves) for panel in panels if (curves := Curves.of(metrics, phase, panel.name))]
+    if not found:
+        names = ", ".join(panel.name for panel in panels)
+        raise InputError(f"nothing to draw: metrics.jsonl has no line of phase {phase!r} with any of {names}")
+    columns = {1: 1, 2: 2, 4: 2}.get(len(found), 3)
+    rows = math.ceil(len(found) / columns)
+    figure = _figure(max(3.1 * columns, 4.5), 2.5 * rows + 0.3)
+    last = max(int(curves.steps[-1]) for _, curves in found)
+    for place, (panel, curves) in enumerate(found, 1):
+        axes = figure.add_subplot(rows, columns, place)
+        _draw(axes, Curves(curves.steps, curves.values * panel.scale))
+        axes.set_title(panel.title)
+        axes.set_ylim(*panel.limits)
+        axes.set_xlim(0, last * 1.02)
+        if place + columns > len(found):
+            axes.set_xlabel(xlabel)
+        if joins is not None:
+            axes.axvline(joins, color=GREY, linestyle="--", linewidth=1)
+        if joins is not None and place == 1:
+            top = axes.get_xaxis_transform()  # x as data, y as a share of the axes' height
+            said = axes.text(joins, 0.97, "discriminator joins ", transform=top, color=GREY, fontsize=8)
+            said.set(ha="right", va="top")
+    figure.suptitle(_key(found[0][1]), x=0.01, ha="left", color=GREY, fontsize=9)
+    return _save(figure, path)
+
+
+def _draw(axes: Axes, curves: Curves) -> None:
+    """Mean, band and seeds. A curve of one step is a dot."""
+    marker = "o" if len(curves.steps) == 1 else ""
+    if len(curves.values) > 1:
+        low, high = curves.values.min(axis=0), curves.values.max(axis=0)
+        axes.fill_between(curves.steps, low, high, color=BLUE, alpha=0.18, linewidth=0)
+        for values in curves.values:
+            axes.plot(curves.steps, values, color=BLUE, linewidth=0.6, alpha=0.55, marker=marker, markersize=3)
+    axes.plot(curves.steps, curves.mean, color=BLUE, linewidth=2.2, marker=marker)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+
+
+def _key(curves: Curves) -> str:
+    n = len(curves.values)
+    return "one seed" if n == 1 else f"bold: mean of {n} seeds    band: lowest to highest seed    thin: each seed"
+
+
+def _label(axes: Axes, levels: Sequence[_Level], height: float) -> None:
+    """Write names and values to the right of the axes, tied to their lines, pushed apart where those are close."""
+    low, high = axes.get_ylim()
+    gap = 0.23 * (high - low) / height  # inches of a line of text, in units of the axis
+    right = axes.get_yaxis_transform()  # x as a share of the axes' width, y as data
+    for level, y in zip(levels, spread([level.value for level in levels], gap), strict=True):
+        tie = [level.value, y, y]
+        axes.plot([1, 1.03, 1.045], tie, transform=right, color=level.colour, linewidth=1.3, clip_on=False)
+        text, colour = f"{_short(level.name)} {level.value:.2f}", BLUE if level.colour == BLUE else "black"
+        axes.text(1.055, y, text, transform=right, color=colour, va="center", fontsize=9)
+
+
+def spread(positions: Sequence[float], gap: float) -> list[float]:
+    """The nearest positions (least squares) in the same order that are at least `gap` apart; ties keep their order.
+
+    Taking off i * gap from the i-th turns that into isotonic regression (Barlow et al. 1972).
+
+    >>> spread([1.0, 3.0, 1.0], 0.5)
+    [0.75, 3.0, 1.25]
+    """
+    order = np.argsort(positions, kind="stable")
+    steps = gap * np.arange(len(order))
+    apart = np.empty(len(order))
+    apart[order] = isotonic_regression(np.asarray(positions, dtype=np.float64)[order] - steps).x + steps
+    return [float(y) for y in apart]
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    """Limits of an axis with a margin of 5 %, also where all values are one."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    margin = 0.05 * (high - low) or max(0.05 * abs(high), 0.5)
+    return low - margin, high + margin
+
+
+def _colour(comparison: Mapping[str, Any] | None) -> str:
+    if comparison is None:
+        return GREY
+    low, high = comparison["ci95"]
+    return BLUE if low > 0 else VERMILLION if high < 0 else GREY
+
+
+def _short(name: str) -> str:
+    """A name on one line, cut in the middle: what tells variants of a strategy apart is at both ends."""
+    line = " ".join(name.split())
+    keep = (_LONGEST_NAME - 1) // 2
+    return line if len(line) <= _LONGEST_NAME else f"{line[:keep]}…{line[-keep:]}"
+
+
+def _extra_width(names: Iterable[str]) -> float:
+    """Inches that long names need beside the axes."""
+    return 0.07 * max(0, *(len(_short(name)) - 14 for name in names))
+
+
+def _needed(metrics: Metrics, phase: str, name: str) -> Curves:
+    curves = Curves.of(metrics, phase, name)
+    if curves is None:
+        raise InputError(f"nothing to draw: metrics.jsonl has no line of phase {phase!r} with {name!r}")
+    return curves
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    content = io.BytesIO()
+    with warnings.catch_warnings():  # letters that the font lacks are drawn as boxes; the page's tables have them
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(content, format="png", metadata={"Software": None})
+    write_whole(path, content.getvalue())
+    return path
