@@ -40,9 +40,11 @@ GUARDRAILS = (
     ),
     Guardrail(
         "diversity",
-        0.10,
-        "A page that fits better is a little narrower, so this margin is wider. On a page of ten equally different "
-        "items, three that become alike cost 7 % and pass, four cost 13 % and fail: a page may focus, not collapse.",
+        0.20,
+        "A page that fits a person better is narrower (among the built-in films, pages by similarity are about 15 % "
+        "less diverse than random ones), so this margin is wider. On a page of ten equally different items, four that "
+        "become alike cost 13 % and pass, five cost 22 % and fail: a page may focus, but half of it may not become the "
+        "same.",
     ),
 )
 """Margins are choices, not estimates: what a product could give up unnoticed for a higher return."""
@@ -93,7 +95,7 @@ class GuardrailFinding:
         }
 
     def words(self) -> str:
-        """Such as: diversity may have fallen by more than the 10 % allowed (-9.5 %, 95 % interval -11.0 to -8.0)."""
+        """Such as: diversity may have fallen by more than the 20 % allowed (-19.0 %, 95 % interval -21.0 to -17.0)."""
         happened = f"{self.metric.replace('_', ' ')} {'has' if self.worse else 'may have'} fallen"
         if self.margin == 0:  # the baseline's mean is 0: nothing to take shares of
             mean, bounds = _written(self.difference.mean, self.difference.ci95, "+")
@@ -133,19 +135,22 @@ def decide(difference: Estimate, guardrails: Sequence[GuardrailFinding]) -> str:
 def users_needed(effect: Effect, guardrails: Sequence[GuardrailFinding]) -> int | None:
     """How many users would settle an inconclusive comparison in 80 % of repetitions, were the observed sizes the truth.
 
-    n * (2.80 * se / distance)^2 for each open question, the largest of them: the return's distance from zero while its
-    interval holds zero, a guardrail's distance from minus its margin while its interval holds that. Visits are taken
-    to be as dependent as in this comparison. None where nothing is open, or more than 10^9 would be needed.
+    A question is open while its interval holds its threshold (zero for the return, minus the margin for a guardrail);
+    n * (2.80 * se / distance from it)^2 users would close it. One answer that forbids is enough, so where any observed
+    mean lies below its threshold the easiest of those counts, otherwise the hardest of all. Visits are taken to be as
+    dependent as in this comparison. None where nothing is open, or where more than 10^9 users would be needed.
     """
-    low, high = effect.difference.ci95
-    open_questions = [(effect.difference, effect.difference.mean)] if low <= 0 <= high else []
-    open_questions += [(g.difference, g.difference.mean + g.margin) for g in guardrails if g.fails and not g.worse]
-    most = 0.0
-    for estimate, distance in open_questions:
-        if distance == 0:
-            return None
-        most = max(most, effect.users * (estimate.minimum_detectable_effect / distance) ** 2)
-    return math.ceil(most) if 0 < most <= 1e9 else None
+    questions = [(effect.difference, 0.0), *((g.difference, -g.margin) for g in guardrails)]
+    harmful: list[float] = []
+    harmless: list[float] = []
+    for estimate, threshold in questions:
+        low, high = estimate.ci95
+        if low <= threshold <= high and estimate.standard_error > 0:
+            distance = estimate.mean - threshold
+            ratio = estimate.minimum_detectable_effect / abs(distance) if distance else math.inf
+            (harmful if distance < 0 else harmless).append(effect.users * ratio**2)
+    needed = min(harmful) if harmful else max(harmless, default=math.inf)
+    return math.ceil(needed) if needed <= 1e9 else None
 
 
 def explain(effect: Effect, guardrails: Sequence[GuardrailFinding], needed: int | None) -> str:
@@ -156,17 +161,13 @@ def explain(effect: Effect, guardrails: Sequence[GuardrailFinding], needed: int 
     if effect.identical and all(g.difference.ci95 == (0.0, 0.0) for g in guardrails):
         return "identical on every user"
     reason = _effect_words(effect)
+    if high < 0:
+        return reason  # what the guardrails say changes nothing
     if worse:
         return f"{reason}, {'but' if low > 0 else 'and'} {'; '.join(worse)}"
-    if high < 0:
-        return reason
-    if low > 0:
-        return (
-            f"{reason}, but {'; '.join(unsure)}{_needed_words(needed)}"
-            if unsure
-            else f"{reason}, and no guardrail is worse"
-        )
-    return f"{reason}{''.join(f'; {words}' for words in unsure)}{_needed_words(needed)}"
+    if low > 0 and not unsure:
+        return f"{reason}, and no guardrail is worse"
+    return f"{reason}{', but ' if low > 0 else '; ' if unsure else ''}{'; '.join(unsure)}{_needed_words(needed)}"
 
 
 def verdict_sentence(results: Mapping[str, Any], candidate: str | None = None) -> str:
