@@ -5,4 +5,8 @@ of items, click, tire, change and leave; strategies learn in that closed loop; a
 them is better than another, and by how much. Start with ``zsr-sim demo``.
 """
 
+from zsr_sim.envs.registration import register
+
 __version__ = "0.1.0"
+
+register()

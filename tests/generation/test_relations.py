@@ -34,14 +34,14 @@ def test_relations_of_a_hand_computed_example() -> None:
     related = relate(observation, _candidates(), Retrieval(VECTORS, POPULARITY))
     assert related.lasting.tolist() == related.recent.tolist() == [[1, 0], [0, 0]]
     np.testing.assert_allclose(related.means[0], [[0.5, 0.5], [-0.2, 0.4]], rtol=1e-6)
-    kinds = np.eye(len(SOURCES))
+    kinds: list[list[float]] = np.eye(len(SOURCES)).tolist()
     # mean cosine, best cosine (each twice), |mean|^2, plausibility, mean appeal, source
     first = [0.5, 1.0, 0.5, 1.0, 0.5, 0.5, 0.5, *kinds[SOURCES.index("popularity")]]
     second = [-0.2, 0.6, -0.2, 0.6, 0.2, 0.75, 0.25, *kinds[SOURCES.index("generator")]]
-    np.testing.assert_allclose(related.scalars[0], [first, second], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(related.scalars[0], np.array([first, second]), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(related.scalars[1, :, :4], 0)
     # One of the two items of the last page was consumed; page 5 of 20; one of three places of the history is used.
-    np.testing.assert_allclose(related.context, [[0.5, 0.25, 1 / 3], [0, 1, 0]], rtol=1e-6)
+    np.testing.assert_allclose(related.context, [[0.5, 0.25, 1 / 3], [0.0, 1.0, 0.0]], rtol=1e-6)
 
 
 def test_the_two_views_forget_at_their_own_pace() -> None:

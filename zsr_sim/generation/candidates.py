@@ -37,9 +37,17 @@ class Candidates:
 class CandidateSource(Protocol):
     """Proposes the candidates of one step."""
 
-    n_candidates: int
-    slate_size: int
-    retrieval: Retrieval
+    @property
+    def n_candidates(self) -> int:
+        """Pages that stand side by side."""
+
+    @property
+    def slate_size(self) -> int:
+        """Items on a page."""
+
+    @property
+    def retrieval(self) -> Retrieval:
+        """The catalogue that the pages are made of."""
 
     def candidates(self, observation: Observation) -> Candidates:
         """Pages for each user; a pure function of the observation, whatever the batch."""

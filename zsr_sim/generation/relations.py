@@ -13,7 +13,9 @@ from zsr_sim.generation.candidates import SOURCES, Candidates
 from zsr_sim.generation.retrieval import Retrieval
 
 _DECAYS = (0.95, 0.6)  # a lasting taste, and what was consumed just now: their difference is what boredom shows in
-N_RELATIONS = 2 * len(_DECAYS) + 3 + len(SOURCES)
+N_COSINES = 2 * len(_DECAYS) + 1
+"""The first scalars of a page: those that lie in -1 .. 1; the others lie in 0 .. 1."""
+N_RELATIONS = N_COSINES + 2 + len(SOURCES)
 N_CONTEXT = 3
 
 
@@ -46,13 +48,13 @@ class Relations:
 
 def relate(observation: Observation, candidates: Candidates, retrieval: Retrieval) -> Relations:
     """Relate each candidate page to its user; a row depends on that user alone, whatever the batch."""
-    views = [pooled(observation.histories, retrieval.vectors, decay) for decay in _DECAYS]  # each (n, d)
+    lasting, recent = (pooled(observation.histories, retrieval.vectors, decay) for decay in _DECAYS)  # each (n, d)
     items = retrieval.vectors[candidates.items]  # (n, candidates, slate, d)
     means = items.mean(axis=2)  # (n, candidates, d)
     appeal = np.log1p(retrieval.popularity)
     appeal = appeal / max(float(appeal.max()), 1e-12)
     cosines = []
-    for view in views:
+    for view in (lasting, recent):
         each = np.einsum("ncsd,nd->ncs", items, view)
         cosines += [each.mean(axis=2), each.max(axis=2)]
     cosines.append((means**2).sum(axis=2))
@@ -60,7 +62,7 @@ def relate(observation: Observation, candidates: Candidates, retrieval: Retrieva
     levels = np.stack([candidates.plausibility, appeal[candidates.items].mean(axis=2)], axis=2)
     kinds = np.eye(len(SOURCES), dtype=np.float32)[candidates.sources]  # (n, candidates, sources)
     scalars = np.concatenate([bounded, levels, kinds], axis=2).astype(np.float32)
-    return Relations(*views, means, scalars, _context(observation, candidates.items.shape[2]))
+    return Relations(lasting, recent, means, scalars, _context(observation, candidates.items.shape[2]))
 
 
 def relations(

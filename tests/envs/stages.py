@@ -1,0 +1,37 @@
+"""Small stages made by hand: a real population in a world of random items."""
+
+import numpy as np
+import torch
+
+from tests.envs.tiny import random_items
+from zsr_sim.envs.choice import ChoiceLaw
+from zsr_sim.envs.population import MadeUpPopulation, Traits
+from zsr_sim.envs.stage import Stage
+from zsr_sim.envs.world import World
+from zsr_sim.generation.candidates import CandidateSource, RetrievalCandidates
+from zsr_sim.generation.gan import GeneratedCandidates, SequenceGan
+from zsr_sim.generation.networks import Discriminator, Generator
+from zsr_sim.generation.retrieval import Retrieval
+
+
+def tiny_stage(
+    n: int = 40,
+    d: int = 6,
+    slate: int = 3,
+    candidates: int = 5,
+    generated: int = 0,
+    leave_bias: float = 0.0,
+    seed: int = 0,
+) -> Stage:
+    """A world of `n` random items whose users click now and then; `generated` pages are an untrained generator's."""
+    items = random_items(n, d, seed=seed)
+    population = MadeUpPopulation.create(items, ChoiceLaw(), Traits(base_click_rate=0.2, leave_bias=leave_bias), seed)
+    popularity = np.random.default_rng(seed).integers(0, 9, n).astype(np.float32)
+    retrieval = Retrieval(items.vectors, popularity)
+    source: CandidateSource = RetrievalCandidates(retrieval, slate, candidates)
+    if generated:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            gan = SequenceGan(Generator(d), Discriminator(d))
+        source = GeneratedCandidates(gan, retrieval, slate, candidates, generated)
+    return Stage.of(World(items, slate_size=slate, shown_capacity=30), population, source)
