@@ -53,7 +53,9 @@ def philox4x32(
 
 
 @law
-def uniform4(seed: int, user: int, step: int, purpose: int, block: int) -> tuple[float, float, float, float]:
+def uniform4(
+    seed: int | np.uint64, user: int, step: int, purpose: int, block: int
+) -> tuple[float, float, float, float]:
     """Four independent uniforms in the open interval (0, 1).
 
     seed: 0 .. 2**64 - 1. user: 0 .. 2**63 - 1. step: 0 .. 2**32 - 1. purpose: 0 .. 255. block: 0 .. 2**24 - 1.

@@ -16,7 +16,7 @@ from zsr_sim.encoders.space import unit
 from zsr_sim.envs.choice import ChoiceLaw, affinity, relevance
 from zsr_sim.envs.items import WorldItems, spherical_kmeans
 from zsr_sim.envs.noise import Purpose, normals, uniform4, uniforms
-from zsr_sim.envs.world import Users
+from zsr_sim.envs.world import F32, I32, I64, Users
 from zsr_sim.errors import InputError
 from zsr_sim.interactions import Interactions
 
@@ -27,12 +27,12 @@ _CONSIDERED = 256  # items that a user comes across before choosing one without 
 
 @dataclass(frozen=True)
 class Traits:
-    """Distributions of a user's own parameters; means and standard deviations over users.
+    """Distributions of a user's own parameters: means and standard deviations over users.
 
     Defaults are choices, not findings: a log without impressions says nothing about click level, boredom or leaving.
     `base_click_rate`: share of clicks when a random item is looked at, averaged over users. `click_bias_sd`: spread
-    between users of that level, logits. `boredom`: logits per click of the same topic (log-normal, `boredom_sd` in logs).
-    `leave_bias`: log-odds of leaving when wholly dissatisfied, and its spread.
+    between users of that level, logits. `boredom`: logits per click of the same topic, the median of a log-normal with
+    `boredom_sd` in logs. `leave_bias`: log-odds of leaving when wholly dissatisfied, and its spread.
     """
 
     base_click_rate: float = 0.04
@@ -46,7 +46,9 @@ class Traits:
 class Population(Protocol):
     """Where visitors come from; who a visitor is, is a function of the id alone."""
 
-    choice: ChoiceLaw
+    @property
+    def choice(self) -> ChoiceLaw:
+        """The law by which these users choose."""
 
     @property
     def people(self) -> int | None:
@@ -63,8 +65,9 @@ class Population(Protocol):
 class MadeUpPopulation:
     """Users for a catalogue without a log: each has a few interests, drawn among the catalogue's items.
 
-    An interest is a point near an item, `spread` away from it; users differ in traits; what they consumed before the visit is drawn
-    from their own taste (`organic`). `first_id` shifts all ids, so that two populations share no user.
+    An interest is a point near an item, `spread` away from it; users differ in traits; what they consumed before the
+    visit is drawn from their own taste (`organic`). Ids 0 .. room - 1 stand for the users from `first_id` on: two
+    populations with ranges apart share no user.
     """
 
     items: WorldItems
@@ -72,6 +75,7 @@ class MadeUpPopulation:
     traits: Traits
     seed: int
     first_id: int = 0
+    room: int = 2**62
     n_interests: int = 3
     spread: float = 0.6
     click_bias: float = -4.0
@@ -91,11 +95,17 @@ class MadeUpPopulation:
         return None
 
     def split(self, share: float, seed: int) -> tuple[MadeUpPopulation, MadeUpPopulation]:
-        """Ids of the second population begin at 2**40; both have no end."""
-        return self, replace(self, first_id=self.first_id + 2**40)
+        """Each population gets half of the ids, whatever the share: more than anybody will ask for."""
+        half = self.room // 2
+        return replace(self, room=half), replace(self, first_id=self.first_id + half, room=half)
 
     def visit(self, ids: NDArray[np.int64]) -> Users:
-        """Users with a history of 4 to 20 items that they chose without a recommender."""
+        """Users with a history of 4 to 20 items that they chose without a recommender.
+
+        Raises InputError for ids outside 0 .. room - 1.
+        """
+        if len(ids) and not 0 <= ids.min() <= ids.max() < self.room:
+            raise InputError(f"user ids run from {ids.min()} to {ids.max()}; this population has 0 to {self.room - 1}")
         users = self._without_history(ids)
         lengths = 4 + (uniforms(self.seed, users.ids, 0, Purpose.ORGANIC, 1)[:, 0] * 17).astype(np.int64)
         sequences = organic(self.items, self.choice, users, 20, self.seed)  # (n, 20)
@@ -141,7 +151,10 @@ class FittedPopulation:
         """People are told apart by a draw of their own, whatever other people there are."""
         second = uniforms(seed, self.codes, 0, Purpose.SAMPLE_USERS, 1)[:, 0] < share
         if second.all() or not second.any():
-            raise InputError(f"{len(self.codes)} people are too few to split; at least 2 in each part are needed")
+            raise InputError(
+                f"a share of {share} of {len(self.codes)} people leaves a part without anybody; "
+                f"use a log with more users or another share"
+            )
         return self._only(~second), self._only(second)
 
     def _only(self, rows: NDArray[np.bool_]) -> FittedPopulation:
@@ -168,18 +181,24 @@ def fit(
     """Users of a log, float32 tastes from the items that they liked.
 
     Tastes: spherical k-means of each user's liked items (value at or above the user's mean; all where there are no
-    values), each centre drawn towards the user's mean as if by two further items. Weight of affinity: logistic regression
-    of each user's last item against items drawn from the whole log, with tastes fitted without that item; both sides
-    were met in proportion to popularity, so that being seen is not taken for being liked. Not identified by such a log,
-    and therefore defaults (`choice`, `traits`): weight of quality, click level, position bias, boredom, leaving.
+    values), each centre drawn towards the user's mean as if by two further items. Weight of affinity: logistic
+    regression of each user's last item against items drawn from the whole log that are new to the user, too, with
+    tastes fitted without that item; both sides were met in proportion to popularity, so that being seen is not taken
+    for being liked. The weight is that of the fitted tastes: the fewer items they rest on, the lower it is. Not
+    identified by such a log, and therefore defaults (`choice`, `traits`): weight of quality, click level, position
+    bias, boredom, leaving.
 
-    Raises InputError when fewer than 20 users have `min_interactions` interactions.
+    Raises InputError when fewer than 20 users have `min_interactions` interactions (or a last item that is new to
+    them), or that number is below 2.
     """
+    if min_interactions < 2:
+        raise InputError(f"min_interactions is {min_interactions}; a taste without the last item needs 2 or more")
     counts = np.diff(log.starts)
     codes = np.flatnonzero(counts >= min_interactions)
     if len(codes) < 20:
         raise InputError(
-            f"{len(codes)} users have {min_interactions} interactions or more; at least 20 are needed to fit a population"
+            f"{len(codes)} users have {min_interactions} interactions or more; "
+            f"at least 20 are needed to fit a population"
         )
     liked = _liked(log)
     starts, ends = log.starts[codes], log.starts[codes + 1]
@@ -198,7 +217,7 @@ def fit(
 def quality_from(log: Interactions, n_items: int) -> NDArray[np.float32]:
     """Appeal to everybody: log(1 + interactions) per item, standardised and cut at 3, float32 (n_items,)."""
     counts = np.log1p(np.bincount(log.items, minlength=n_items))
-    return np.minimum((counts - counts.mean()) / max(counts.std(), 1e-12), 3.0).astype(np.float32)
+    return np.asarray(np.minimum((counts - counts.mean()) / max(counts.std(), 1e-12), 3.0), dtype=np.float32)
 
 
 def organic(items: WorldItems, choice: ChoiceLaw, users: Users, length: int, seed: int) -> NDArray[np.int32]:
@@ -228,7 +247,7 @@ def _level(items: WorldItems, choice: ChoiceLaw, traits: Traits, users: Users, s
     rows = (uniforms(seed, users.ids, 1, Purpose.SAMPLE_USERS, 64) * len(items)).astype(np.int64)  # (n, 64)
     cosine = np.einsum("nkd,nmd->nkm", users.tastes, items.vectors[rows]).max(axis=1)  # (n, 64)
     logits = choice.affinity_weight * cosine + choice.quality_weight * items.quality[rows]
-    own = normals(seed, users.ids, 0, Purpose.TRAITS, 3)[:, :1] * traits.click_bias_sd
+    own = normals(seed, users.people, 0, Purpose.TRAITS, 3)[:, :1] * traits.click_bias_sd  # as in `_drawn_traits`
     low, high = -30.0, 30.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -277,13 +296,22 @@ def _fit_tastes(
 def _affinity_weight(
     items: WorldItems, tastes: NDArray[np.float32], log: Interactions, last: NDArray[np.int64], seed: int
 ) -> float:
-    """Logits per unit of cosine that tell each user's last item (rows `last` of the log) from 20 others of the log."""
+    """Logits per unit of cosine that tell each user's last item (rows `last` of the log) from 20 others of the log.
+
+    Items that the user had consumed before are left out on both sides: hardly anybody watches a film twice, and such
+    items are near the taste that was fitted to them.
+    """
     drawn = uniforms(seed, np.arange(len(last)), 2, Purpose.SAMPLE_USERS, 20) * len(log)
     rows = np.concatenate([log.items[last][:, None], log.items[drawn.astype(np.int64)]], axis=1)  # (n, 21)
+    base = log.users.astype(np.int64) * len(items)  # (m,), so that base + item is a number for user and item
+    new = ~np.isin(base[last][:, None] + rows, np.delete(base + log.items, last))  # (n, 21)
+    if new[:, 0].sum() < 20:
+        raise InputError(
+            f"the last item of {new[:, 0].sum()} users is new to them; at least 20 are needed to fit a population"
+        )
     cosine = np.einsum("nkd,nmd->nkm", tastes, items.vectors[rows]).max(axis=1)  # (n, 21)
-    x = np.stack([cosine, np.ones_like(cosine)], axis=2).reshape(-1, 2)
-    sign = np.where(np.arange(21) == 0, 1.0, -1.0)
-    sign = np.tile(sign, len(last))
+    x = np.stack([cosine, np.ones_like(cosine)], axis=2)[new]  # (samples, 2)
+    sign = np.tile(np.where(np.arange(21) == 0, 1.0, -1.0), (len(last), 1))[new]  # (samples,)
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         margin = sign * (x @ w)
@@ -296,7 +324,10 @@ def _affinity_weight(
 
 
 @law
-def _choose(choice, vectors, quality, topics, boredom, sensitivity, tastes, taken, seed, user, step):  # type: ignore[no-untyped-def]
+def _choose(
+    choice: ChoiceLaw, vectors: F32, quality: F32, topics: I32, boredom: NDArray[np.float64], sensitivity: float,
+    tastes: F32, taken: I32, seed: np.uint64, user: int, step: int,
+) -> int:  # fmt: skip
     """The item that a user takes among some that he comes across: Gumbel-max, one draw for each."""
     best, which = -np.inf, 0
     n = vectors.shape[0]
@@ -316,7 +347,10 @@ def _choose(choice, vectors, quality, topics, boredom, sensitivity, tastes, take
 
 
 @batched
-def _organic(choice, vectors, quality, topics, n_topics, ids, tastes, sensitivity, seed, out):  # type: ignore[no-untyped-def]
+def _organic(
+    choice: ChoiceLaw, vectors: F32, quality: F32, topics: I32, n_topics: int,
+    ids: I64, tastes: F32, sensitivity: F32, seed: np.uint64, out: I32,
+) -> None:  # fmt: skip
     for u in numba.prange(out.shape[0]):
         boredom = np.zeros(n_topics)
         for step in range(out.shape[1]):

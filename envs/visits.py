@@ -26,9 +26,9 @@ class Visits:
     """What each visit came to, one entry per user, float64 (n,) unless said otherwise.
 
     people: int64, the person behind the visit. returns: clicks in the visit. pages: pages seen. click_rate: clicks per
-    item shown, 0..1. satisfaction: mean over pages, 0..1. diversity: mean over pages of one minus the mean cosine between
-    two items of a page, 0..2. generated: pages that came from the generator, as a share, or NaN where the strategy names
-    no source. accepted: the discriminator's acceptance rate over the whole run, or None.
+    item shown, 0..1. satisfaction: mean over pages, 0..1. diversity: mean over pages of one minus the mean cosine
+    between two items of a page, 0..2. generated: pages that came from the generator, as a share, or NaN where the
+    strategy names no source.
     """
 
     people: NDArray[np.int64]
