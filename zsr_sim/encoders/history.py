@@ -8,9 +8,7 @@ from zsr_sim.compiled import batched
 
 
 @batched
-def _pool(
-    histories: NDArray[np.int32], vectors: NDArray[np.float32], decay: float, out: NDArray[np.float32]
-) -> None:
+def _pool(histories: NDArray[np.int32], vectors: NDArray[np.float32], decay: float, out: NDArray[np.float32]) -> None:
     d = vectors.shape[1]
     for i in numba.prange(histories.shape[0]):
         weight, total = 1.0, np.zeros(d)

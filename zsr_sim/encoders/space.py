@@ -27,11 +27,14 @@ class ItemSpace:
     def fit(cls, text_vectors: NDArray[np.float32], dimensions: int = 64) -> ItemSpace:
         """Principal axes of the centred, normalised text vectors, shape (n, d_text).
 
-        At most min(n, d_text) dimensions exist; asking for more gives that many.
+        n different texts span at most min(n - 1, d_text) dimensions; asking for more gives those that there are, and
+        at least 1.
         """
         centred = _centred(text_vectors)  # (n, d_text)
-        _, _, axes = np.linalg.svd(centred, full_matrices=False)  # (min(n, d_text), d_text)
-        components = axes[:dimensions]
+        _, spreads, axes = np.linalg.svd(centred, full_matrices=False)  # axes (min(n, d_text), d_text)
+        # An axis along which no text differs is made of rounding errors: other on each machine, noise for new texts.
+        existing = max(int((spreads > 1e-6).sum()), 1)
+        components = axes[: min(dimensions, existing)]
         # An axis has no sign of its own: fix it, so that the same texts give the same space on every machine.
         largest = np.abs(components).argmax(axis=1)
         signs = np.sign(components[np.arange(len(components)), largest])
