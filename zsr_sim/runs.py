@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self
 
 import zsr_sim
 from zsr_sim.config import Settings
@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and reading a manifest does 
 logger = logging.getLogger(__name__)
 
 MANIFEST, METRICS, RESULTS = "manifest.json", "metrics.jsonl", "results.json"
+CHECKPOINTS = "checkpoints"
 _KEYS = ("phase", "seed", "step")  # of every line of metrics.jsonl, before its figures
 _PACKAGES = (
     *("gymnasium", "numba", "numpy", "pandas", "pyarrow", "safetensors", "scipy", "stable-baselines3"),
@@ -52,7 +53,6 @@ class Run:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self._manifest = manifest
-        self._metrics: TextIO | None = None
         self._boards: dict[int, SummaryWriter] = {}
 
     @classmethod
@@ -71,14 +71,13 @@ class Run:
         Raises:
             InputError: the folder already holds a run, is a file, or cannot be written.
         """
-        if any((folder / name).exists() for name in (MANIFEST, METRICS)):
-            raise InputError(f"--out {folder} already holds a run; choose another --out or remove it")
+        require_free(folder)
         run = cls(folder, _manifest(command, settings, seeds, data))
         try:
             run.figures.mkdir(parents=True, exist_ok=True)
             run.write_json(MANIFEST, run._manifest)
         except (FileExistsError, NotADirectoryError):
-            raise InputError(f"--out {folder}: expected a folder, found a file; choose another --out") from None
+            raise _not_a_folder(folder) from None
         except OSError as error:
             raise InputError(f"--out {folder} cannot be written ({error.strerror}); choose another --out") from None
         return run
@@ -99,10 +98,8 @@ class Run:
         values = {name: float(value) for name, value in figures.items()}
         line = {"phase": phase, "seed": seed, "step": step}
         line |= {name: value if math.isfinite(value) else None for name, value in values.items()}
-        if self._metrics is None:
-            self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
-        self._metrics.write(json.dumps(line, allow_nan=False) + "\n")
-        self._metrics.flush()
+        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
         if seed not in self._boards:
             self._boards[seed] = _open_board(self.folder / "tensorboard" / f"seed-{seed}")
         for name, value in values.items():
@@ -134,10 +131,7 @@ class Run:
         shutil.rmtree(previous, ignore_errors=True)
 
     def finish(self, status: str) -> None:
-        """Close what is open and note end time and status: "done", "failed: ..." or "interrupted"."""
-        if self._metrics is not None:
-            self._metrics.close()
-            self._metrics = None
+        """Close TensorBoard's files and note end time and status: "done", "failed: ..." or "interrupted"."""
         for seed, board in self._boards.items():
             board.close()
             _without_host_names(self.folder / "tensorboard" / f"seed-{seed}")
@@ -158,6 +152,23 @@ class Run:
         else:
             name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
             self.finish(" ".join(f"failed: {name}{error}".split())[:500])
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run has begun in this folder."""
+    return any((folder / name).exists() for name in (MANIFEST, METRICS))
+
+
+def require_free(folder: Path) -> None:
+    """Raise InputError where a run cannot begin in this folder, because it holds one or is a file."""
+    if holds_run(folder):
+        raise InputError(f"--out {folder} already holds a run; choose another --out or remove it")
+    if folder.exists() and not folder.is_dir():
+        raise _not_a_folder(folder)
+
+
+def _not_a_folder(folder: Path) -> InputError:
+    return InputError(f"--out {folder}: expected a folder, found a file; choose another --out")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -193,7 +204,7 @@ def load_checkpoint(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[st
     if not found.is_dir():
         found = _beside(found, "previous")  # a kill between the two renames of `save_checkpoint`
     if not found.is_dir():
-        known = sorted(p.name for p in (folder / "checkpoints").glob("*") if not p.name.startswith("."))
+        known = sorted(p.name for p in (folder / CHECKPOINTS).glob("*") if not p.name.startswith("."))
         raise InputError(f"{folder}: no checkpoint {name!r}; it has {', '.join(known) or 'none'}")
     try:
         tensors = safetensors.torch.load_file(found / "weights.safetensors")
@@ -234,7 +245,7 @@ def _beside(path: Path, what: str) -> Path:
 def _checkpoint(folder: Path, name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
         raise InputError(f"checkpoint {name!r}: expected a plain name of letters, digits, '.', '_' and '-'")
-    return folder / "checkpoints" / name
+    return folder / CHECKPOINTS / name
 
 
 def _read_object(folder: Path, name: str) -> dict[str, Any]:
@@ -316,7 +327,7 @@ def _without_paths(text: str) -> str:
     """
     if os.path.isabs(text):
         return _short_path(text)  # a whole argument, which may hold blanks
-    return re.sub(r"(?<![\w.~/:])/[^\s'\"]+", lambda match: _short_path(match[0]), text)
+    return re.sub(r"(?<![\w.~/:])/[^\s/'\"]+/[^\s'\"]*", lambda match: _short_path(match[0]), text)
 
 
 def _short_path(path: str) -> str:

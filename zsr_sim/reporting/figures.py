@@ -61,7 +61,7 @@ class Panel(NamedTuple):
 
 
 _SHARE = ((0, 100), 100.0)  # all of the axis: a magnified one makes noise look like news
-_POLICY_PANELS = (
+POLICY_PANELS = (
     Panel("visit_length", "visit length (pages)"),
     Panel("entropy", "entropy of the choice (nats)", (0, None)),
     Panel("explained_variance", "explained variance (1: all)"),
@@ -69,7 +69,7 @@ _POLICY_PANELS = (
     Panel("generated_share", "generated candidates chosen (%)", *_SHARE),
     Panel("acceptance", "accepted by the discriminator (%)", *_SHARE),
 )
-_GENERATOR_PANELS = (
+GENERATOR_PANELS = (
     Panel("held_out_nll", "held-out negative\nlog-likelihood (nats per item)"),
     Panel("acceptance", "written sequences\nthat the gate accepts (%)", *_SHARE),
     Panel("discriminator_accuracy", "accuracy of the\ndiscriminator (%)", *_SHARE),
@@ -85,8 +85,10 @@ class Curves:
 
     @classmethod
     def of(cls, metrics: Metrics, phase: str, name: str) -> Curves | None:
-        """None where no line of that phase has that figure."""
-        rows = [line for line in metrics if line["phase"] == phase and line.get(name) is not None]
+        """None where no line of that phase has that figure. <name>_start in a line is its value at step 0."""
+        lines = [dict(line) for line in metrics if line["phase"] == phase]
+        begun = [line | {"step": 0, name: line[f"{name}_start"]} for line in lines if f"{name}_start" in line]
+        rows = [line for line in [*begun, *lines] if line.get(name) is not None]
         if not rows:
             return None
         seeds, seed = np.unique([line["seed"] for line in rows], return_inverse=True)
@@ -101,10 +103,18 @@ class Curves:
         return np.asarray(self.values.mean(axis=0))
 
     @property
+    def first(self) -> float:
+        """The mean at the first step that all seeds have; NaN where there is none."""
+        return self._known(0)
+
+    @property
     def last(self) -> float:
         """The mean at the last step that all seeds have; NaN where there is none."""
+        return self._known(-1)
+
+    def _known(self, place: int) -> float:
         known = self.mean[~np.isnan(self.mean)]
-        return float(known[-1]) if len(known) else float("nan")
+        return float(known[place]) if len(known) else float("nan")
 
 
 @matplotlib.rc_context(_STYLE)
@@ -157,7 +167,7 @@ def policy_curves(metrics: Metrics, path: Path) -> Path:
 
     Raises InputError where no line of phase "policy" has any of them.
     """
-    return _small_multiples(metrics, "policy", _POLICY_PANELS, "policy update", path)
+    return _small_multiples(metrics, "policy", POLICY_PANELS, "policy update", path)
 
 
 def generator_curves(metrics: Metrics, path: Path) -> Path:
@@ -165,14 +175,11 @@ def generator_curves(metrics: Metrics, path: Path) -> Path:
 
     Raises InputError where no line of phase "generator" has any of the figures.
     """
-    rows = [dict(line) for line in metrics if line["phase"] == "generator"]
-    start = "held_out_nll_start"
-    begun = [line | {"step": 0, "held_out_nll": line[start]} for line in rows if line.get(start) is not None]
+    rows = [line for line in metrics if line["phase"] == "generator"]
     judged = [line["step"] for line in rows if line.get("discriminator_accuracy") is not None]
     alone = [line["step"] for line in rows if judged and line["step"] < min(judged)]
     joins = max(alone) if alone else None
-    first = [{key: line[key] for key in ("phase", "seed", "step", "held_out_nll")} for line in begun]
-    return _small_multiples([*first, *rows], "generator", _GENERATOR_PANELS, "training step", path, joins)
+    return _small_multiples(rows, "generator", GENERATOR_PANELS, "training step", path, joins)
 
 
 @matplotlib.rc_context(_STYLE)

@@ -23,11 +23,29 @@ def against(comparison: dict[str, Any]) -> str:
     if comparison["relative"] is not None and comparison["relative_ci95"] is not None:
         share, (low, high) = 100 * comparison["relative"], (100 * bound for bound in comparison["relative_ci95"])
         d = decimals(low, high, 1)
-        return f"{_signed(share, d)} % [{low:.{d}f}, {high:.{d}f}]"
+        return f"{signed(share, d)} % [{low:.{d}f}, {high:.{d}f}]"
     low, high = comparison["ci95"]
     d = decimals(low, high, 2)
-    return f"{_signed(comparison['difference'], d)} [{low:.{d}f}, {high:.{d}f}] clicks"
+    return f"{signed(comparison['difference'], d)} [{low:.{d}f}, {high:.{d}f}] clicks"
 
 
-def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}" if value else f"{0:.{digits}f}"
+def relative_to(mean: float, difference: float, interval: list[float]) -> str:
+    """A difference as a share of the baseline's mean: "-1.2 % [-1.5, -0.9]"; in the metric's unit where that is 0.
+
+    The mean is taken as it was observed, as a guardrail's margin is.
+    """
+    scale, unit, least = (100 / abs(mean), " %", 1) if mean else (1.0, "", 3)
+    low, high = (scale * bound for bound in interval)
+    d = decimals(low, high, least)
+    return f"{signed(scale * difference, d)}{unit} [{low:.{d}f}, {high:.{d}f}]"
+
+
+def p_value(p: float) -> str:
+    """Three decimals, and never a zero that it is not."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def signed(value: float, digits: int) -> str:
+    """With its sign, unless it rounds to zero."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]

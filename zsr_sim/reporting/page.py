@@ -1,0 +1,253 @@
+"""One page about a run: the verdict first, then what it rests on, then everything that is needed to repeat it.
+
+The page is one file without scripts that asks the network for nothing. All text from data or from people is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import shlex
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+
+from zsr_sim.evaluation.verdict import VERDICT_RULE, verdict_sentence
+from zsr_sim.reporting.figures import (
+    DPI,
+    GENERATOR_PANELS,
+    POLICY_PANELS,
+    Curves,
+    Metrics,
+    Panel,
+    comparison_plot,
+    generator_curves,
+    policy_curves,
+    reward_curve,
+)
+from zsr_sim.reporting.numbers import against, decimals, p_value, relative_to, signed, with_interval
+from zsr_sim.runs import METRICS, read_manifest, read_metrics, read_results, write_whole
+
+REPORT = "report.html"
+_RETURN = Panel("return", "return per visit (clicks)")
+_CSS_DPI = 96
+_MORE_METRICS = {"satisfaction": "satisfaction", "diversity": "diversity", "generated_share": "generated pages"}
+
+
+class Findings(NamedTuple):
+    """What a run folder holds. results is empty where nothing was compared, metrics where nothing was trained."""
+
+    manifest: dict[str, Any]
+    metrics: Metrics
+    results: Mapping[str, Any]
+
+    @property
+    def comparisons(self) -> list[dict[str, Any]]:
+        """Each candidate against the baseline."""
+        return list(self.results.get("comparisons", []))
+
+
+class Picture(NamedTuple):
+    """A figure of the run: when there is something to draw, how, and what it shows in a caption and in words."""
+
+    needs: Callable[[Findings], bool]
+    draw: Callable[[Findings, Path], Path]
+    caption: str
+    alternative: Callable[[Findings], str]
+
+
+def _has(phase: str, panels: tuple[Panel, ...]) -> Callable[[Findings], bool]:
+    return lambda run: any(Curves.of(run.metrics, phase, panel.name) for panel in panels)
+
+
+PICTURES = {
+    "reward_curve.png": Picture(
+        _has("policy", (_RETURN,)),
+        lambda run, path: reward_curve(run.metrics, path),
+        "Return per visit while the strategy learns, on users it trains with.",
+        lambda run: "Curves over policy updates: " + _told(run.metrics, "policy", (_RETURN,)),
+    ),
+    "comparison.png": Picture(
+        lambda run: bool(run.comparisons),
+        lambda run, path: comparison_plot(run.results, path),
+        "Return of each strategy on users never trained on. The intervals are those of the strategies; the differences "
+        "on the right are taken user by user, which makes them narrower.",
+        lambda run: "Return with 95 % interval: " + _strategies_told(run.results),
+    ),
+    "generator.png": Picture(
+        _has("generator", GENERATOR_PANELS),
+        lambda run, path: generator_curves(run.metrics, path),
+        "How the sequence generator learned: likelihood first, then against the discriminator.",
+        lambda run: "Curves over training steps: " + _told(run.metrics, "generator", GENERATOR_PANELS),
+    ),
+    "policy.png": Picture(
+        _has("policy", POLICY_PANELS),
+        lambda run, path: policy_curves(run.metrics, path),
+        "How the policy learned.",
+        lambda run: "Curves over policy updates: " + _told(run.metrics, "policy", POLICY_PANELS),
+    ),
+}
+"""The standard figures by file name, in the order of the page."""
+
+
+def write_report(folder: Path) -> Path:
+    """Write folder/report.html about the run in a folder, whatever it has come to; figures it lacks are drawn.
+
+    Every PNG in folder/figures is shown, those of `PICTURES` first. Raises InputError where the folder holds no run or
+    one of its files is broken.
+    """
+    metrics = read_metrics(folder) if (folder / METRICS).exists() else []
+    run = Findings(read_manifest(folder), metrics, read_results(folder) or {})
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    for name, picture in PICTURES.items():
+        if picture.needs(run) and not (figures / name).exists():
+            picture.draw(run, figures / name)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("zsr_sim.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template(REPORT).render(_content(folder.resolve().name, run, figures))
+    write_whole(folder / REPORT, page.encode())
+    return folder / REPORT
+
+
+def _content(name: str, run: Findings, figures: Path) -> dict[str, Any]:
+    """What the template shows: strings only, in lists and pairs."""
+    manifest = {key: value for key, value in run.manifest.items() if key not in ("config", "command")}
+    world = {key: value for key, value in run.results.get("world", {}).items() if key != "trust"}
+    return {
+        "name": name,
+        "status": run.manifest["status"],
+        "verdicts": [(c["verdict"], _unbroken(verdict_sentence(run.results, c["candidate"]))) for c in run.comparisons],
+        "rule": _unbroken(VERDICT_RULE),
+        "summary": _summary(run.metrics),
+        "trust": run.results.get("world", {}).get("trust"),
+        "baselines": ", ".join(sorted({c["baseline"] for c in run.comparisons})),
+        "users": f"{run.results['users']:,}" if run.comparisons else "",
+        "luck": "other" if any(c["luck"] == "independent" for c in run.comparisons) else "the same",
+        "strategies": _strategy_rows(run),
+        "more_metrics": _more_rows(run.results),
+        "more_names": list(_MORE_METRICS.values()),
+        "comparisons": [_comparison_row(c) for c in run.comparisons],
+        "guardrails": [row for c in run.comparisons for row in _guardrail_rows(c, run.results["strategies"])],
+        "pictures": [_inlined(path, run) for path in _ordered(figures)],
+        "learning": [
+            *_course(run.metrics, "generator", GENERATOR_PANELS),
+            *_course(run.metrics, "policy", (_RETURN, *POLICY_PANELS)),
+        ],
+        "world": list(_flat(world)),
+        "settings": list(_flat(run.manifest["config"])),
+        "manifest": list(_flat(manifest)),
+        "command": shlex.join(run.manifest["command"]),
+    }
+
+
+def _summary(metrics: Metrics) -> str:
+    learned = [f"In training, {name} went from {a} to {b}. " for name, a, b in _course(metrics, "policy", (_RETURN,))]
+    return "".join(learned) + "Nothing was compared on users never trained on, so there is no verdict."
+
+
+def _strategy_rows(run: Findings) -> list[list[str]]:
+    compared = {c["candidate"]: against(c) for c in run.comparisons}
+    baselines = {c["baseline"] for c in run.comparisons}
+    return [
+        [
+            name,
+            with_interval(metrics["return"]),
+            f"{metrics['click_rate']['mean']:.3f}",
+            f"{metrics['visit_length']['mean']:.1f}",
+            compared.get(name, "baseline" if name in baselines else ""),
+        ]
+        for name, metrics in run.results.get("strategies", {}).items()
+    ]
+
+
+def _more_rows(results: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [name, *(with_interval(metrics[m], 3) if metrics[m] else "no source named" for m in _MORE_METRICS)]
+        for name, metrics in results.get("strategies", {}).items()
+    ]
+
+
+def _comparison_row(comparison: dict[str, Any]) -> list[str]:
+    low, high = comparison["ci95"]
+    d = decimals(low, high, 2)
+    factor, needed = comparison["pairing_factor"], comparison["users_needed"]
+    return [
+        comparison["candidate"],
+        f"{signed(comparison['difference'], d)} [{low:.{d}f}, {high:.{d}f}]",
+        p_value(comparison["p_value"]),
+        f"{comparison['minimum_detectable_effect']:.{d}f}",
+        f"{factor:.1f}" if factor is not None else "no spread",
+        comparison["verdict"] + (f" ({needed:,} users would settle it)" if needed else ""),
+    ]
+
+
+def _guardrail_rows(comparison: dict[str, Any], strategies: Mapping[str, Any]) -> Iterator[list[str]]:
+    for guardrail in comparison["guardrails"]:
+        metric = guardrail["metric"]
+        mean = strategies[comparison["baseline"]][metric]["mean"]
+        outcome = "worse" if guardrail["worse"] else "not shown to be harmless" if guardrail["fails"] else "holds"
+        allowed = f"{-100 * guardrail['margin'] / abs(mean):.1f} %" if mean else f"{-guardrail['margin']:.3f}"
+        difference = relative_to(mean, guardrail["difference"], guardrail["ci95"])
+        yield [comparison["candidate"], metric.replace("_", " "), difference, allowed, outcome]
+
+
+def _course(metrics: Metrics, phase: str, panels: tuple[Panel, ...]) -> Iterator[tuple[str, str, str]]:
+    """Name, first and last value of each figure that was measured; means over seeds."""
+    for panel in panels:
+        curves = Curves.of(metrics, phase, panel.name)
+        if curves:
+            first, last = panel.scale * curves.first, panel.scale * curves.last
+            digits = 1 if panel.scale == 100 else 2
+            yield panel.title.replace("\n", " "), f"{first:.{digits}f}", f"{last:.{digits}f}"
+
+
+def _told(metrics: Metrics, phase: str, panels: tuple[Panel, ...]) -> str:
+    return "; ".join(f"{name} from {first} to {last}" for name, first, last in _course(metrics, phase, panels))
+
+
+def _strategies_told(results: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name} {with_interval(metrics['return'])}" for name, metrics in results["strategies"].items())
+
+
+def _ordered(figures: Path) -> list[Path]:
+    order = {name: place for place, name in enumerate(PICTURES)}
+    return sorted(figures.glob("*.png"), key=lambda path: (order.get(path.name, len(order)), path.name))
+
+
+def _inlined(path: Path, run: Findings) -> dict[str, Any]:
+    content = path.read_bytes()
+    width, height = (round(side * _CSS_DPI / DPI) for side in struct.unpack(">II", content[16:24]))  # PNG, IHDR
+    picture = PICTURES.get(path.name)
+    named = path.stem.replace("_", " ")
+    known = picture if picture and picture.needs(run) else None
+    return {
+        "source": "data:image/png;base64," + base64.b64encode(content).decode("ascii"),
+        "caption": known.caption if known else named,
+        "alternative": known.alternative(run) if known else named,
+        "width": width,
+        "height": height,
+    }
+
+
+def _unbroken(text: str) -> str:
+    """No line ends between a number and its per cent sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted names and values of nested settings."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        elif isinstance(value, list):
+            yield above + key, ", ".join(str(part) for part in value)
+        else:
+            yield above + key, f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
