@@ -32,6 +32,6 @@ def tiny_stage(
     if generated:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            gan = SequenceGan(Generator(d), Discriminator(d))
+            gan = SequenceGan(Generator(d), Discriminator(d), threshold=0.48)  # lets about half of the pages pass
         source = GeneratedCandidates(gan, retrieval, slate, candidates, generated)
     return Stage.of(World(items, slate_size=slate, shown_capacity=30), population, source)
