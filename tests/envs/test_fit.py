@@ -199,6 +199,17 @@ def test_a_random_item_is_clicked_at_the_base_rate(fitted: FittedPopulation) -> 
     assert abs(rates.mean() - TRAITS.base_click_rate) < 3 * error
 
 
+def test_the_level_is_that_of_the_very_people() -> None:
+    """Where items do not differ, nothing but the people's own levels is left, and their mean is exact."""
+    vectors = np.tile(np.eye(D, dtype=np.float32)[0], (240, 1))
+    items = WorldItems(vectors, np.zeros(240, np.float32), np.zeros(240, np.int32), 1)
+    population = fit(items, planted_log(n=40), CHOICE, TRAITS, seed=0)
+    bias = population.visit(np.arange(40)).click_bias.astype(float)
+    rates = 1 / (1 + np.exp(-bias - population.choice.affinity_weight))
+    assert rates.std() > 0.02
+    assert rates.mean() == pytest.approx(TRAITS.base_click_rate, abs=1e-6)
+
+
 def test_visits_leave_the_fit_alone(fitted: FittedPopulation) -> None:
     kept = fitted.tastes.copy(), fitted.histories.copy()
     users = fitted.visit(np.arange(300))

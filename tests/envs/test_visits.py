@@ -45,13 +45,13 @@ def assert_same(a: Visits, b: Visits, rows: slice = slice(None)) -> None:
 
 @pytest.mark.parametrize("strategy", [Similarity(RETRIEVAL, 5), Popularity(RETRIEVAL, 5), Random(RETRIEVAL, 5)])
 def test_visits_do_not_depend_on_the_batch_size(population: MadeUpPopulation, strategy: Strategy) -> None:
-    ids = np.arange(1000)
+    ids = np.arange(300)
     expected = simulate(WORLD, population, ids, strategy, seed=1, horizon=8, batch_size=1000)
-    assert 100 < (expected.pages < 8).sum() < 950  # some leave early, some stay
+    assert 30 < (expected.pages < 8).sum() < 285  # some leave early, some stay
     for size in (7, 64):
         assert_same(simulate(WORLD, population, ids, strategy, seed=1, horizon=8, batch_size=size), expected)
-    alone = simulate(WORLD, population, ids[345:346], strategy, seed=1, horizon=8)
-    assert_same(expected, alone, slice(345, 346))
+    alone = simulate(WORLD, population, ids[245:246], strategy, seed=1, horizon=8)
+    assert_same(expected, alone, slice(245, 246))
     other = simulate(WORLD, population, ids, strategy, seed=2, horizon=8)
     assert (other.returns != expected.returns).mean() > 0.5
 
