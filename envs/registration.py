@@ -20,3 +20,8 @@ def register() -> None:
         vector_entry_point="zsr_sim.envs.vector:RecommendationVectorEnv",
         max_episode_steps=MAX_EPISODE_STEPS,
     )
+
+
+def known_envs() -> dict[str, str]:
+    """The ids, and one line on what each is for."""
+    return {RECOMMENDATION: "Discrete: show one of the candidate pages; for policy gradients and any SB3 agent"}

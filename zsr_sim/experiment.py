@@ -41,6 +41,7 @@ class Scene:
 
     dataset: Dataset
     encoder: str
+    encoder_fingerprint: str
     encoded: EncodeReport
     text_vectors: NDArray[np.float32]
     space: ItemSpace
@@ -140,8 +141,8 @@ def make_scene(
         shown_capacity=settings.slate_size * settings.horizon,
     )
     return Scene(
-        dataset, text_encoder.name, report, text_vectors, space, vectors, world, train, test, consumed,
-        Retrieval(vectors, popularity), settings,
+        dataset, text_encoder.name, text_encoder.fingerprint, report, text_vectors, space, vectors, world, train, test,
+        consumed, Retrieval(vectors, popularity), settings,
     )  # fmt: skip
 
 

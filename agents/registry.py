@@ -1,0 +1,150 @@
+"""Agents by name: what a person may write after `--agent`, and how it becomes something that acts in a scene."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from zsr_sim.agents.baselines import Popularity, Random, Similarity
+from zsr_sim.agents.protocol import Agent, CheckedAgent
+from zsr_sim.errors import InputError, nearest
+from zsr_sim.experiment import Scene
+from zsr_sim.learning import STABLE_BASELINES, learners, load_trained
+from zsr_sim.runs import CHECKPOINTS, MANIFEST
+
+BASELINES: dict[str, tuple[type[Random | Popularity | Similarity], str]] = {
+    "random": (Random, "items drawn evenly from what the user has not seen"),
+    "popularity": (Popularity, "what most people consumed"),
+    "similarity": (Similarity, "what is nearest in meaning to the user's history"),
+}
+OTHER_WAYS = {
+    "module:Class": "a class of your own, importable from the current folder (zsr_sim.agents.protocol)",
+    "runs/NAME": "the strategy that a run folder holds, trained",
+}
+
+
+def known_agents() -> dict[str, str]:
+    """What a person may write, and one line on what it does."""
+    return {name: words for name, (_, words) in BASELINES.items()} | learners() | OTHER_WAYS
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """An agent as a person named it.
+
+    label: what results call it. make: builds it for a scene; None for an agent that has to be trained first.
+    """
+
+    label: str
+    make: Callable[[Scene], Agent] | None
+
+    @property
+    def learns(self) -> bool:
+        """Whether it has to be trained before it can act."""
+        return self.make is None
+
+    def build(self, scene: Scene) -> CheckedAgent:
+        """The agent, ready for the scene.
+
+        Raises InputError for an agent that has to be trained, or one that does not fit the scene.
+        """
+        if self.make is None:
+            raise InputError(f"{self.label} has to be trained first: zsr-sim train --agent {self.label}")
+        return checked(self.label, self.make(scene), scene)
+
+
+def checked(label: str, agent: Agent, scene: Scene) -> CheckedAgent:
+    """The agent under a label, with its pages checked against the scene."""
+    return CheckedAgent(label, agent, scene.world.slate_size, len(scene.dataset.catalogue))
+
+
+def build_agent(spec: str, scene: Scene) -> CheckedAgent:
+    """The agent that `spec` names, ready for the scene: `find_agent(spec).build(scene)`."""
+    return find_agent(spec).build(scene)
+
+
+def find_agent(spec: str) -> AgentSpec:
+    """Look an agent up: a name, a run folder, or `module:Class`. A name wins over a folder called the same.
+
+    Raises InputError for an unknown name, a run folder without a checkpoint, or a class that cannot be imported.
+    """
+    if spec in BASELINES:
+        kind, _ = BASELINES[spec]
+        return AgentSpec(spec, lambda scene: kind(scene.retrieval, scene.world.slate_size))
+    if spec in learners():
+        return AgentSpec(spec, None)
+    folder = Path(spec)
+    if folder.is_dir():
+        return _trained(folder)
+    module, colon, name = spec.partition(":")
+    if (
+        colon
+        and module.replace(".", "").isidentifier()
+        and name.isidentifier()
+        and not spec.startswith(STABLE_BASELINES)
+    ):
+        return _own_class(module, name)
+    known = known_agents()
+    hint = "; no such folder" if "/" in spec else nearest(spec, known)
+    raise InputError(f"unknown agent {spec!r}{hint}\nknown: {', '.join(known)}")
+
+
+def _trained(folder: Path) -> AgentSpec:
+    """A run folder with one checkpoint, or one checkpoint of a run (runs/NAME/checkpoints/seed-0)."""
+    folder = folder.resolve()
+    if folder.parent.name == CHECKPOINTS:
+        run, name = folder.parent.parent, folder.name
+        return AgentSpec(f"{run.name}/{name}", lambda scene: load_trained(run, name, scene))
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f"agent {folder.name}: the folder holds no run ({MANIFEST} is missing); expected train's")
+    names = sorted(p.name for p in (folder / CHECKPOINTS).glob("[!.]*"))
+    if len(names) != 1:
+        found = f"{len(names)} checkpoints ({', '.join(names)}); name one, " if names else "no checkpoint; "
+        example = f"such as {folder.name}/{CHECKPOINTS}/{names[0]}" if names else "train an agent into it first"
+        raise InputError(f"agent {folder.name}: the run has {found}{example}")
+    return AgentSpec(folder.name, lambda scene: load_trained(folder, names[0], scene))
+
+
+def _own_class(module_name: str, class_name: str) -> AgentSpec:
+    spec = f"{module_name}:{class_name}"
+    here = str(Path.cwd())
+    if here not in sys.path:  # a command's path begins with the script's folder; a person's module lies beside them
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise InputError(f"agent {spec}: {error}; looked in {here} and among the installed packages") from error
+    kind = _class(spec, module, class_name)
+    _require_shape(spec, class_name, kind)
+
+    def make(scene: Scene) -> Agent:
+        agent: Agent = kind(retrieval=scene.retrieval, slate_size=scene.world.slate_size)
+        return agent
+
+    return AgentSpec(spec, make)
+
+
+def _class(spec: str, module: ModuleType, name: str) -> Any:
+    kind = getattr(module, name, None)
+    if not inspect.isclass(kind):
+        classes = [known for known, value in vars(module).items() if inspect.isclass(value)]
+        hint = nearest(name, classes) or f"; it has {', '.join(classes) or 'no class'}"
+        raise InputError(f"agent {spec}: module {module.__name__} has no class {name!r}{hint}")
+    return kind
+
+
+def _require_shape(spec: str, name: str, kind: Any) -> None:
+    if not callable(getattr(kind, "act", None)):
+        raise InputError(f"agent {spec}: the class has no method act(self, observation) (zsr_sim.agents.protocol)")
+    try:
+        inspect.signature(kind).bind(retrieval=None, slate_size=1)
+    except TypeError as error:
+        raise InputError(
+            f"agent {spec}: cannot be constructed as {name}(retrieval=..., slate_size=...) ({error})"
+        ) from None

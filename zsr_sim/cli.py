@@ -1,0 +1,259 @@
+"""The command line: what can be asked for. The work is done elsewhere and imported only when it is asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from zsr_sim.errors import InputError
+
+if TYPE_CHECKING:  # torch takes seconds to import; --help answers at once
+    from zsr_sim.commands import Outcome
+    from zsr_sim.console import Screen
+
+
+class Group(TyperGroup):
+    """Says what a person can put right in a line or two, exit code 2; a bug keeps its traceback, exit code 1."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # of typer's own copy of click
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            typer.echo(f"zsr-sim: {error}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("zsr-sim: interrupted", err=True)
+            raise typer.Exit(130) from None
+
+
+class ManyValues(TyperCommand):
+    """A command whose options may take several values after one flag: `--agents a b` is `--agents a --agents b`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Write the flag of a repeatable option before each further value; note the command line for the manifest."""
+        ctx.meta["command"] = [*ctx.command_path.split(), *args]
+        many = {flag for option in self.params if getattr(option, "multiple", False) for flag in option.opts}
+        return super().parse_args(ctx, repeat_flags(args, many))
+
+
+def repeat_flags(args: list[str], many: set[str]) -> list[str]:
+    """`args` with the flag repeated before each further value, for the flags in `many`.
+
+    >>> repeat_flags(["--agents", "a", "b", "--users", "9"], {"--agents"})
+    ['--agents', 'a', '--agents', 'b', '--users', '9']
+    """
+    repeated: list[str] = []
+    flag, values = "", 0
+    for position, word in enumerate(args):
+        if word == "--":
+            return repeated + args[position:]
+        if word.startswith("-"):
+            name, equals, _ = word.partition("=")
+            flag, values = (name if name in many else ""), int(bool(equals))
+        elif flag:
+            values += 1
+            if values > 1:
+                repeated.append(flag)
+        repeated.append(word)
+    return repeated
+
+
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A wind tunnel for recommendation strategies: simulated users, strategies trained among them, and a verdict.",
+)
+data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+list_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data", help="Look at a data set: check | describe.")
+app.add_typer(list_app, name="list", help="What there is: agents | envs | data.")
+
+Data = Annotated[str, typer.Option("--data", help="films, books, or a folder (items.csv, MovieLens, MovieTweetings)")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="of what is learned and of the luck that users meet")]
+Users = Annotated[int, typer.Option(min=2, help="visits per strategy, of users never trained on")]
+Encoder = Annotated[str | None, typer.Option(help="a hub id or a folder of a language model [default: built in]")]
+Config = Annotated[Path | None, typer.Option(help="settings, a YAML file", show_default=False)]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE ...", help="settings, after --config")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object, and nothing else, on stdout")]
+BatchSize = Annotated[int, typer.Option(min=1, help="users at once; results do not depend on it")]
+Folder = Annotated[str, typer.Argument(metavar="D", help="a name (zsr-sim list data) or a folder")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    """Options of the program itself."""
+    if version:
+        from zsr_sim import __version__
+
+        typer.echo(f"zsr-sim {__version__}")
+        raise typer.Exit
+
+
+@app.command(cls=ManyValues)
+def demo(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option(help="run folder; if it holds a run, the next of out-2, out-3, ...")] = Path(
+        "runs/demo"
+    ),
+    seed: Seed = 0,
+    users: Users = 4000,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """The main job on the built-in films: train, compare, report."""
+    from zsr_sim import commands
+
+    job = commands.Job("films", users, seed, assignments=assignments or [], command=ctx.meta["command"])
+    _print(commands.demo(job, out, _screen(as_json)), as_json)
+
+
+@app.command(cls=ManyValues)
+def train(
+    ctx: typer.Context,
+    data: Data,
+    agent: Annotated[str, typer.Option(help="one that learns (zsr-sim list agents)")],
+    out: Annotated[Path, typer.Option(help="run folder, a new one")],
+    seeds: Annotated[
+        list[int] | None, typer.Option("--seeds", "--seed", min=0, max=2**32 - 1, help="one training each [default: 0]")
+    ] = None,
+    users: Users = 2000,
+    encoder: Encoder = None,
+    config: Config = None,
+    assignments: Set = None,
+    batch_size: BatchSize = 1024,
+    as_json: Json = False,
+) -> None:
+    """Train a strategy in the closed loop, then try it on users never trained on."""
+    from zsr_sim import commands
+
+    seeds = seeds or [0]
+    job = commands.Job(
+        data, users, seeds[0], encoder, config, assignments or [], batch_size, command=ctx.meta["command"]
+    )
+    _print(commands.train(job, agent, seeds, out, _screen(as_json)), as_json)
+
+
+@app.command(cls=ManyValues)
+def compare(
+    ctx: typer.Context,
+    data: Data,
+    agents: Annotated[list[str], typer.Option(metavar="A B ...", help="the first is the baseline")],
+    users: Users = 5000,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="run folder, a new one [default: runs/compare-DATA-TIME]")] = None,
+    other_luck: Annotated[bool, typer.Option("--other-luck", help="other random draws for each strategy")] = False,
+    encoder: Encoder = None,
+    config: Config = None,
+    assignments: Set = None,
+    batch_size: BatchSize = 1024,
+    as_json: Json = False,
+) -> None:
+    """The same simulated users under every strategy; a verdict for each against the first."""
+    from zsr_sim import commands
+
+    job = commands.Job(
+        data, users, seed, encoder, config, assignments or [], batch_size, other_luck, ctx.meta["command"]
+    )
+    _print(commands.compare(job, agents, out, _screen(as_json)), as_json)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="run folders")],
+    as_json: Json = False,
+) -> None:
+    """Write the report of a run again: one self-contained HTML page in its folder."""
+    from zsr_sim.reporting.page import write_report
+
+    paths = [str(write_report(folder)) for folder in runs]
+    _say({"reports": paths}, paths, as_json)
+
+
+@data_app.command("check")
+def data_check(data: Folder, as_json: Json = False) -> None:
+    """Read a data set and say what was found and what was left out."""
+    from zsr_sim.datasets import load
+
+    found = load(data).report
+    payload = {"source": found.source, "layout": found.layout, "counts": found.counts, "notes": list(found.notes)}
+    _say(payload, found.lines(), as_json)
+
+
+@data_app.command("describe")
+def data_describe(data: Folder, as_json: Json = False) -> None:
+    """A data set in numbers."""
+    from zsr_sim.datasets import describe, load
+
+    payload = describe(load(data))
+    _say(payload, _indented(payload), as_json)
+
+
+@list_app.command("agents")
+def list_agents(as_json: Json = False) -> None:
+    """Strategies, by the names that --agent takes."""
+    from zsr_sim.agents.registry import known_agents
+
+    _say_names(known_agents(), as_json)
+
+
+@list_app.command("envs")
+def list_envs(as_json: Json = False) -> None:
+    """Gymnasium environments."""
+    from zsr_sim.envs.registration import known_envs
+
+    _say_names(known_envs(), as_json)
+
+
+@list_app.command("data")
+def list_data(as_json: Json = False) -> None:
+    """Built-in data sets, and the layouts of folders that can be read."""
+    from zsr_sim.datasets import known, layouts
+
+    _say_names(known() | {f"a folder: {name}": files for name, files in layouts().items()}, as_json)
+
+
+def _screen(as_json: bool) -> Screen:
+    from zsr_sim.console import Screen
+
+    return Screen(sys.stderr if as_json else sys.stdout)
+
+
+def _print(outcome: Outcome, as_json: bool) -> None:
+    if as_json:
+        _say(outcome.to_json(), [], as_json)
+
+
+def _say(payload: dict[str, Any], lines: list[str], as_json: bool) -> None:
+    for line in [json.dumps(payload, ensure_ascii=False, allow_nan=False)] if as_json else lines:
+        typer.echo(line)
+
+
+def _say_names(names: dict[str, str], as_json: bool) -> None:
+    width = max(len(name) for name in names)
+    _say(dict(names), [f"{name:<{width}}   {words}" for name, words in names.items()], as_json)
+
+
+def _indented(tree: dict[str, Any], depth: int = 0) -> list[str]:
+    """A nested object as lines, two blanks for each level."""
+    lines = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            lines += ["  " * depth + f"{key}:", *_indented(value, depth + 1)]
+        else:
+            lines.append("  " * depth + f"{key}: {json.dumps(value, ensure_ascii=False)}")
+    return lines
+
+
+def main() -> None:
+    """The command `zsr-sim`."""
+    app(prog_name="zsr-sim")

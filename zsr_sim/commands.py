@@ -1,0 +1,279 @@
+"""The work behind `zsr-sim demo`, `train` and `compare`: a scene, strategies in it, a comparison, a run folder."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zsr_sim.agents.protocol import CheckedAgent
+from zsr_sim.agents.registry import AgentSpec, checked, find_agent
+from zsr_sim.config import Settings, load_settings
+from zsr_sim.console import Phases, Screen, comparison_table, generator_words, policy_words
+from zsr_sim.envs.visits import Visits, observe, simulate
+from zsr_sim.errors import InputError
+from zsr_sim.evaluation.comparison import compare_strategies
+from zsr_sim.evaluation.verdict import verdict_sentence
+from zsr_sim.experiment import Scene, fingerprint, make_scene
+from zsr_sim.learning import POLICY_GRADIENT, Trained, count_phases, learners, require_trainable, train_strategy
+from zsr_sim.reporting.figures import reward_curve
+from zsr_sim.reporting.page import write_report
+from zsr_sim.runs import RESULTS, Run, holds_run, read_metrics, require_free
+
+DEMO_BASELINE = "similarity"
+DEMO_AGENTS = ("random", DEMO_BASELINE, POLICY_GRADIENT, "popularity")
+TRAIN_BASELINES = (DEMO_BASELINE, "popularity", "random")
+CURVE_USERS = 1000  # training users on whom the dashed lines of the reward curve are measured
+_WORDS = {"generator": generator_words, "policy": policy_words}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a person asked for, in `demo`, `train` and `compare` alike.
+
+    users: visits per strategy, of users never trained on. seed: of what is learned and, in a way of its own, of the
+    luck that users meet. command: the command line, for the manifest.
+    """
+
+    data: str
+    users: int
+    seed: int = 0
+    encoder: str | None = None
+    config: Path | None = None
+    assignments: list[str] = field(default_factory=list)
+    batch_size: int = 1024
+    other_luck: bool = False
+    command: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found (results.json), and where it lies."""
+
+    folder: Path
+    results: dict[str, Any]
+    report: Path
+    reward_curve: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        curve = None if self.reward_curve is None else str(self.reward_curve)
+        return self.results | {"run": str(self.folder), "report": str(self.report), "reward_curve": curve}
+
+    def paths(self) -> str:
+        """Where a person finds report and reward curve, on one line."""
+        curve = "" if self.reward_curve is None else f"    reward curve {self.reward_curve}"
+        return f"report {self.report}{curve}"
+
+
+def demo(job: Job, out: Path, screen: Screen) -> Outcome:
+    """Train on the built-in films and compare; an `out` that holds a run already is left alone, for out-2, -3, ..."""
+    return compare(job, DEMO_AGENTS, _next_free(out), screen, DEMO_BASELINE, told=[POLICY_GRADIENT])
+
+
+def compare(
+    job: Job,
+    agents: Sequence[str],
+    out: Path | None,
+    screen: Screen,
+    baseline: str | None = None,
+    told: Sequence[str] | None = None,
+) -> Outcome:
+    """The same simulated users under every agent, a verdict on each against the baseline (by default the first).
+
+    Agents that learn are trained first and saved. told: whose verdict is printed, by default everybody's. Raises
+    InputError, before anything is written, for what cannot be.
+    """
+    out = _compare_folder(job.data) if out is None else out
+    require_free(out)
+    settings = load_settings(job.config, job.assignments)
+    arms = _arms(agents)
+    to_train = list(dict.fromkeys(spec.label for spec in arms.values() if spec.learns))
+    scene = _open_scene(job, settings, screen)
+    for name in to_train:
+        require_trainable(name, scene, settings)
+    ready = {arm: _probed(checked(arm, spec.make(scene), scene), scene) for arm, spec in arms.items() if spec.make}
+    training = {}
+    with (
+        Run.create(out, job.command, settings, [job.seed], _data(scene)) as run,
+        Phases(screen, 1 + sum(count_phases(name, settings) for name in to_train)) as phases,
+    ):
+        for name in to_train:
+            alone = len(to_train) == 1
+            kind = "" if alone else f", {name}"
+            trained = _train(name, scene, settings, job.seed, run, phases, kind, kind)
+            trained.save(run, f"seed-{job.seed}" if alone else f"{name.replace(':', '-')}-seed-{job.seed}")
+            ready |= {arm: checked(arm, trained.agent, scene) for arm, spec in arms.items() if spec.label == name}
+            training[name] = {str(job.seed): trained.final_figures()}
+        visits = _visit(scene, {arm: ready[arm] for arm in arms}, job, settings, phases)
+        results = compare_strategies(
+            visits, seed=job.seed, world=scene.describe(), baseline=baseline, independent=job.other_luck
+        )
+        results |= {"training": training}
+        run.write_json(RESULTS, results)
+        curve = _reward_curve(run, scene, settings, job.seed, to_train[0]) if len(to_train) == 1 else None
+    told = [c["candidate"] for c in results["comparisons"]] if told is None else told
+    return _conclude(out, results, curve, told, scene, screen)
+
+
+def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen) -> Outcome:
+    """Train an agent once for each seed; then try all of them, and the baselines, on users never trained on."""
+    require_free(out)
+    settings = load_settings(job.config, job.assignments)
+    if not find_agent(agent).learns:
+        raise InputError(f"agent {agent!r} has nothing to learn; train takes {', '.join(learners())}")
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds {' '.join(map(str, seeds))}: a seed occurs twice; give different ones")
+    scene = _open_scene(job, settings, screen)
+    require_trainable(agent, scene, settings)
+    strategies = {name: find_agent(name).build(scene) for name in TRAIN_BASELINES}
+    training = {}
+    with (
+        Run.create(out, job.command, settings, list(seeds), _data(scene)) as run,
+        Phases(screen, 1 + len(seeds) * count_phases(agent, settings), 15 if len(seeds) == 1 else 24) as phases,
+    ):
+        for seed in seeds:
+            suffix = "" if len(seeds) == 1 else f", seed {seed}"
+            trained = _train(agent, scene, settings, seed, run, phases, said=suffix)
+            trained.save(run, f"seed-{seed}")
+            strategies[agent + suffix] = checked(agent + suffix, trained.agent, scene)
+            training[str(seed)] = trained.final_figures()
+        visits = _visit(scene, strategies, job, settings, phases)
+        results = compare_strategies(visits, seed=job.seed, world=scene.describe()) | {"training": {agent: training}}
+        run.write_json(RESULTS, results)
+        curve = _reward_curve(run, scene, settings, job.seed, agent)
+    return _conclude(out, results, curve, [name for name in strategies if name not in TRAIN_BASELINES], scene, screen)
+
+
+def _next_free(out: Path) -> Path:
+    """The folder itself, or with the first number from 2 on that holds no run yet."""
+    names = (out.with_name(f"{out.name}-{number}") for number in itertools.count(2))
+    return next(folder for folder in itertools.chain([out], names) if not holds_run(folder))
+
+
+def _compare_folder(data: str) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return _next_free(Path("runs") / f"compare-{Path(data).resolve().name}-{stamp}")
+
+
+def _arms(agents: Sequence[str]) -> dict[str, AgentSpec]:
+    """What results call each agent; one that is named again becomes "similarity#2"."""
+    if len(agents) < 2:
+        raise InputError(f"--agents {' '.join(agents)}: at least two are needed, the first is the baseline")
+    arms: dict[str, AgentSpec] = {}
+    counts: Counter[str] = Counter()
+    for agent in agents:
+        spec = find_agent(agent)
+        counts[spec.label] += 1
+        arms[spec.label if counts[spec.label] == 1 else f"{spec.label}#{counts[spec.label]}"] = spec
+    return arms
+
+
+def _open_scene(job: Job, settings: Settings, screen: Screen) -> Scene:
+    """Read and encode the data, make the users, and say what they are."""
+    with Phases(screen) as phases:
+        scene = make_scene(
+            job.data,
+            settings.world,
+            job.encoder,
+            lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
+        )
+    if scene.test.people is not None and scene.test.people < 2:
+        raise InputError(
+            f"the log of {scene.dataset.catalogue.name} leaves {scene.test.people} user to compare on, at least 2 are "
+            "needed; use a log with more users"
+        )
+    encoded = f"{scene.encoded.encoded:,} texts encoded" if scene.encoded.encoded else "cached"
+    name, items = scene.dataset.catalogue.name, len(scene.dataset.catalogue)
+    screen.line(f"{name}: {items:,} items, encoder {scene.encoder} ({encoded}), users {scene.describe()['users']}")
+    return scene
+
+
+def _probed(agent: CheckedAgent, scene: Scene) -> CheckedAgent:
+    """The agent, after it has answered two users once: one that cannot is refused before a run begins."""
+    state = scene.world.start(scene.test.visit(np.arange(2, dtype=np.int64)), 0)
+    agent.act(observe(state))
+    return agent
+
+
+def _data(scene: Scene) -> dict[str, Any]:
+    return {"name": scene.dataset.catalogue.name, "fingerprint": fingerprint(scene.dataset)} | dict(
+        scene.dataset.report.counts
+    )
+
+
+def _train(
+    name: str, scene: Scene, settings: Settings, seed: int, run: Run, phases: Phases, logged: str = "", said: str = ""
+) -> Trained:
+    """Train; updates go to metrics.jsonl, with `logged` after the phase's name, and to the screen, with `said`."""
+    first: dict[str, dict[str, float]] = {}
+
+    def report(phase: str, done: int, total: int, figures: dict[str, float]) -> None:
+        run.log(done, figures, seed, phase + logged)
+        begin = first.setdefault(phase, dict(figures))
+        phases.show(phase + said, done, total, _WORDS[phase](begin, figures))
+
+    return train_strategy(name, scene, settings, seed, report)
+
+
+def _luck(seed: int, arm: int = 0) -> int:
+    """The seed of the users' luck where nothing is learned: never one that is trained with; another for each arm."""
+    return seed + (1 << 40) + (arm << 48)
+
+
+def _visit(
+    scene: Scene, strategies: Mapping[str, CheckedAgent], job: Job, settings: Settings, phases: Phases
+) -> dict[str, Visits]:
+    """Users never trained on, under every strategy."""
+    ids = np.arange(job.users, dtype=np.int64)
+    luck = "other luck for each strategy" if job.other_luck else "the same luck for every strategy"
+    visits: dict[str, Visits] = {}
+
+    def show(done: int, _: int) -> None:
+        so_far = len(visits) * job.users + done
+        phases.show("comparison", so_far, len(strategies) * job.users, f"{job.users:,} users, {luck}")
+
+    for arm, (name, agent) in enumerate(strategies.items()):
+        seed = _luck(job.seed, arm if job.other_luck else 0)
+        show(0, 0)
+        visits[name] = simulate(scene.world, scene.test, ids, agent, seed, settings.world.horizon, job.batch_size, show)
+    return visits
+
+
+def _reward_curve(run: Run, scene: Scene, settings: Settings, seed: int, name: str) -> Path:
+    """The curve of the training, beside what the baselines earn from the same kind of users."""
+    ids = np.arange(CURVE_USERS, dtype=np.int64)
+    levels = {}
+    for baseline in TRAIN_BASELINES:
+        agent = find_agent(baseline).build(scene)
+        visits = simulate(scene.world, scene.train, ids, agent, _luck(seed), settings.world.horizon)
+        levels[baseline] = float(visits.returns.mean())
+    return reward_curve(
+        read_metrics(run.folder),
+        run.figures / "reward_curve.png",
+        levels,
+        name=name,
+        visits_per_update=settings.agent.users,
+    )
+
+
+def _conclude(
+    out: Path, results: dict[str, Any], curve: Path | None, told: Iterable[str], scene: Scene, screen: Screen
+) -> Outcome:
+    """Write the report and say what the run found; `told` are the strategies whose verdict a person waits for."""
+    outcome = Outcome(out, results, write_report(out), curve)
+    screen.line()
+    for line in comparison_table(results):
+        screen.line(line)
+    screen.line()
+    for candidate in told:
+        screen.line(verdict_sentence(results, candidate))
+    screen.line(f"How far to trust it: {scene.trust[0].lower()}{scene.trust[1:]}")
+    screen.line(outcome.paths())
+    return outcome
