@@ -80,7 +80,7 @@ def find_agent(spec: str) -> AgentSpec:
     if spec in learners():
         return AgentSpec(spec, None)
     folder = Path(spec)
-    if folder.is_dir():
+    if spec and folder.is_dir():
         return _trained(folder)
     module, colon, name = spec.partition(":")
     if (
