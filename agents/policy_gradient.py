@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from torch import Tensor, nn
 
 from zsr_sim.agents.scoring import CandidateScorer
@@ -113,7 +114,7 @@ class PolicyGradientTrainer:
         self.feedback, self.feedback_interval = feedback, feedback_interval
         with torch.random.fork_rng(devices=[]):  # torch initialises weights from its global state only
             torch.manual_seed(seed)
-            self.scorer = CandidateScorer(world.items.vectors.shape[1], settings.hidden)
+            self.scorer = CandidateScorer(settings.hidden)
         self.agent = PolicyGradient(self.scorer, source)
         self.optimiser = torch.optim.Adam(self.scorer.parameters(), settings.learning_rate)
         self.rng = torch.Generator().manual_seed(seed)
@@ -136,7 +137,8 @@ class PolicyGradientTrainer:
         }
         if rollout.accepted:
             figures["acceptance"] = float(np.mean(rollout.accepted))
-        if self.feedback and self.feedback_interval and self.update % self.feedback_interval == 0 and generated.sum() > 1:
+        due = self.feedback_interval and self.update % self.feedback_interval == 0
+        if self.feedback and due and generated.sum() > 1:
             histories, pages = (np.concatenate(part) for part in zip(*rollout.shown, strict=True))
             clicks = np.concatenate(rollout.rewards).astype(np.float32)
             self.feedback(histories[generated], pages[generated], clicks[generated])
@@ -164,7 +166,7 @@ class PolicyGradientTrainer:
         """Draw a candidate for each user from the policy and note everything that learning needs."""
         candidates = self.agent.source.candidates(observation)
         logits, values = self.agent.judge(observation, candidates)
-        log_p = logits - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True)) - logits.max(1, keepdims=True)
+        log_p = log_softmax(logits, axis=1)
         luck = uniforms(observation.seeds, observation.users, observation.steps, Purpose.POLICY, 1)
         actions = np.minimum((np.exp(log_p).cumsum(axis=1) < luck).sum(axis=1), logits.shape[1] - 1)
         rows = np.arange(len(actions))
@@ -207,7 +209,9 @@ class PolicyGradientTrainer:
             for rows in torch.randperm(len(gain), generator=self.rng).split(self.settings.minibatch):
                 if len(rows) < 2:
                     continue  # advantages of one page cannot be normalised
-                for name, value in self._gradient_step([part[rows] for part in data], gain[rows], targets[rows]).items():
+                for name, value in self._gradient_step(
+                    [part[rows] for part in data], gain[rows], targets[rows]
+                ).items():
                     sums[name] = sums.get(name, 0.0) + value
                 count += 1
         return {name: value / count for name, value in sums.items()}
@@ -225,13 +229,13 @@ class PolicyGradientTrainer:
         entropy = -(log_p.exp() * log_p).sum(dim=1).mean()
         loss = policy_loss + 0.5 * value_loss - self.settings.entropy * entropy
         self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.scorer.parameters(), 0.5)
         self.optimiser.step()
         return {
-            "policy_loss": float(policy_loss),
-            "value_loss": float(value_loss),
-            "entropy": float(entropy),
+            "policy_loss": float(policy_loss.detach()),
+            "value_loss": float(value_loss.detach()),
+            "entropy": float(entropy.detach()),
             "gradient_norm": float(norm),
             "clipped": float((ratio.detach() - 1).abs().gt(self.settings.clip).double().mean()),
         }

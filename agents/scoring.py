@@ -11,10 +11,10 @@ from zsr_sim.generation.relations import N_CONTEXT, N_RELATIONS
 class CandidateScorer(nn.Module):
     """Scores each candidate alone and with what the others are like; also values the situation (for the baseline)."""
 
-    def __init__(self, dimensions: int, hidden: int = 64) -> None:
+    def __init__(self, hidden: int = 64) -> None:
         super().__init__()
-        width = 2 * dimensions + N_RELATIONS
-        self.read = nn.Sequential(nn.Linear(width + N_CONTEXT, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        width = N_RELATIONS + N_CONTEXT
+        self.read = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.score = nn.Linear(2 * hidden, 1)
         self.value = nn.Sequential(nn.Linear(2 * hidden + N_CONTEXT, hidden), nn.Tanh(), nn.Linear(hidden, 1))
         nn.init.zeros_(self.score.weight)  # the first policy draws evenly among the candidates

@@ -15,7 +15,7 @@ from zsr_sim.compiled import law
 class ChoiceLaw(NamedTuple):
     """Parameters of relevance and click that all users share."""
 
-    affinity_weight: float = 6.0
+    affinity_weight: float = 16.0
     """Logits per unit of cosine between the nearest interest and the item."""
     quality_weight: float = 0.5
     """Logits per standard deviation of item quality (appeal to everybody)."""

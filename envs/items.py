@@ -27,7 +27,7 @@ class WorldItems:
 
 
 def make_items(
-    vectors: NDArray[np.float32], quality: NDArray[np.float32] | None = None, n_topics: int = 24, seed: int = 0
+    vectors: NDArray[np.float32], quality: NDArray[np.float32] | None = None, n_topics: int = 16, seed: int = 0
 ) -> WorldItems:
     """Items of a world: topics are clusters of the item space; without a log, quality is drawn from N(0, 1)."""
     if quality is None:

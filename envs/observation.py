@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 class Observation:
     """A batch of users who wait for a page.
 
-    seeds: uint64 (n,), users: int64 (n,), steps: int64 (n,): the key of every random draw that a strategy makes for this
-    user now (`envs/noise.py`), so that its choice does not depend on the batch. histories: int32 (n, length), rows of the
-    catalogue consumed so far, most recent last, padded left with -1. shown: int32 (n, capacity), items shown in this
-    visit, padded likewise.
+    seeds: uint64 (n,), users: int64 (n,), steps: int64 (n,): the key of every random draw that a strategy makes for
+    this user now (`envs/noise.py`), so that its choice does not depend on the batch. histories: int32 (n, length), rows
+    of the catalogue consumed so far, most recent last, padded left with -1. shown: int32 (n, capacity), items shown in
+    this visit, padded likewise.
     """
 
     seeds: NDArray[np.uint64]
@@ -49,7 +49,8 @@ class Decision:
     """What a strategy shows.
 
     slates: int32 (n, slate_size), different items on each. sources: the proposer of each slate, or None for strategies
-    that compose slates themselves. accepted: share of generated sequences that the discriminator let pass, 0..1, or None.
+    that compose slates themselves. accepted: share of generated sequences that the discriminator let pass, 0..1, or
+    None.
     """
 
     slates: NDArray[np.int32]

@@ -35,11 +35,11 @@ class Traits:
     `boredom_sd` in logs. `leave_bias`: log-odds of leaving when wholly dissatisfied, and its spread.
     """
 
-    base_click_rate: float = 0.04
+    base_click_rate: float = 0.06
     click_bias_sd: float = 0.3
-    boredom: float = 0.5
+    boredom: float = 1.5
     boredom_sd: float = 0.4
-    leave_bias: float = -0.5
+    leave_bias: float = -1.0
     leave_bias_sd: float = 0.3
 
 

@@ -1,8 +1,12 @@
 """What tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before numba and torch load their OpenMP: threads that wait must not spin on a machine that others use (see cli.main).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 PROJECT = Path(__file__).resolve().parents[1]
 

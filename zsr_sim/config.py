@@ -22,27 +22,32 @@ class WorldSettings(_Strict):
     slate_size: int = Field(10, ge=1, description="items on a page")
     horizon: int = Field(20, ge=1, description="pages after which a visit is cut off")
     dimensions: int = Field(64, ge=2, description="dimensions of the item space")
-    topics: int = Field(24, ge=1, description="topics that a user can be bored with")
+    topics: int = Field(16, ge=1, description="topics that a user can be bored with")
     interests: int = Field(3, ge=1, description="interests of a user")
-    base_click_rate: float = Field(0.04, gt=0, lt=1, description="clicks on a random item that is looked at")
+    base_click_rate: float = Field(0.06, gt=0, lt=1, description="clicks on a random item that is looked at")
     quality_weight: float = Field(0.5, ge=0, description="logits per standard deviation of quality; made-up users only")
-    affinity_weight: float = Field(6.0, ge=0, description="logits per unit of cosine; made-up users only")
+    affinity_weight: float = Field(16.0, ge=0, description="logits per unit of cosine; made-up users only")
     examination_decay: float = Field(0.5, ge=0, description="position bias: position j is looked at j ** -decay")
-    boredom: float = Field(0.5, ge=0, description="logits that a click on a topic costs its next items")
+    boredom: float = Field(1.5, ge=0, description="logits that a click on a topic costs its next items")
     boredom_memory: float = Field(0.8, ge=0, le=1, description="share of boredom left after a page")
     drift_rate: float = Field(0.05, ge=0, le=1, description="how far a click moves an interest")
-    leave_bias: float = Field(-0.5, description="log-odds of leaving when wholly dissatisfied")
+    leave_bias: float = Field(-1.0, description="log-odds of leaving when wholly dissatisfied")
     leave_slope: float = Field(5.0, ge=0, description="logits by which satisfaction holds a user")
 
 
 class GeneratorSettings(_Strict):
     """The sequence GAN."""
 
-    likelihood_steps: int = Field(600, ge=1, description="steps of likelihood pre-training")
-    adversarial_steps: int = Field(120, ge=0, description="steps of adversarial training")
+    likelihood_steps: int = Field(800, ge=1, description="steps of likelihood pre-training")
+    adversarial_steps: int = Field(100, ge=0, description="steps of adversarial training")
     batch_size: int = Field(128, ge=2, description="sequences in a step")
     learning_rate: float = Field(2e-3, gt=0, description="Adam, likelihood; adversarial steps use a tenth")
-    real_acceptance: float = Field(0.9, gt=0, lt=1, description="share of real held-out sequences that the gate accepts")
+    real_acceptance: float = Field(
+        0.9, gt=0, lt=1, description="share of real held-out sequences that the gate accepts"
+    )
+    temperature: float = Field(
+        0.3, gt=0, description="of the draws in the loop; below 1 likelier items come more often"
+    )
     candidates: int = Field(4, ge=0, description="places for generated candidates; 0 trains without a generator")
     feedback_interval: int = Field(10, ge=0, description="policy updates between updates from feedback; 0: never")
 
@@ -51,7 +56,7 @@ class AgentSettings(_Strict):
     """The policy gradient (PPO)."""
 
     candidates: int = Field(8, ge=2, description="pages to choose from")
-    updates: int = Field(60, ge=1, description="policy updates")
+    updates: int = Field(40, ge=1, description="policy updates")
     users: int = Field(256, ge=2, description="visits per update")
     learning_rate: float = Field(1e-3, gt=0, description="Adam")
     discount: float = Field(0.99, ge=0, le=1, description="of the next page's reward")
@@ -84,7 +89,9 @@ def load_settings(config: Path | None = None, assignments: list[str] | None = No
             raise InputError(f"--set {assignment!r}: expected section.name=value, such as agent.learning_rate=1e-3")
         branch = tree.setdefault(section, {})
         if not isinstance(branch, dict):
-            raise InputError(f"--set {assignment!r}: {section!r} is no section; known: {', '.join(Settings.model_fields)}")
+            raise InputError(
+                f"--set {assignment!r}: {section!r} is no section; known: {', '.join(Settings.model_fields)}"
+            )
         branch[name] = _scalar(value)
     try:
         return Settings.model_validate(tree)
@@ -102,7 +109,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise InputError(f"--config {path}: expected sections ({', '.join(Settings.model_fields)}), found {type(tree).__name__}")
+        raise InputError(
+            f"--config {path}: expected sections ({', '.join(Settings.model_fields)}), found {type(tree).__name__}"
+        )
     return tree
 
 

@@ -152,9 +152,7 @@ def _population(items: WorldItems, log: Interactions | None, settings: WorldSett
         quality_weight=settings.quality_weight,
         examination_decay=settings.examination_decay,
     )
-    traits = Traits(
-        base_click_rate=settings.base_click_rate, boredom=settings.boredom, leave_bias=settings.leave_bias
-    )
+    traits = Traits(base_click_rate=settings.base_click_rate, boredom=settings.boredom, leave_bias=settings.leave_bias)
     if log is None:
         return MadeUpPopulation.create(items, choice, traits, WORLD_SEED, settings.interests)
     return fit(items, log, choice, traits, WORLD_SEED, settings.interests)

@@ -122,13 +122,14 @@ def train_policy_gradient(
         gan_trainer, figures["generator"] = _train_generator(scene, settings, seed, report)
     policy, figures["policy"] = _train_policy(scene, settings, seed, gan_trainer, report)
     networks: dict[str, nn.Module] = {"scorer": policy.scorer}
-    gate = None
+    gan, gate = None, None
     if gan_trainer is not None:
+        gan = gan_trainer.gan
         networks |= {"generator": gan_trainer.gan.generator, "discriminator": gan_trainer.gan.discriminator}
         gate = gan_trainer.gan.threshold
     tensors = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
     return Trained(
-        policy.agent,
+        PolicyGradient(policy.scorer, _candidates(gan, scene.retrieval, settings)),
         tensors | _space_tensors(scene),
         _facts(POLICY_GRADIENT, scene, settings, seed) | {"gate": gate},
         figures,
@@ -202,7 +203,7 @@ def _train_generator(
 def _train_policy(
     scene: Scene, settings: Settings, seed: int, gan_trainer: GanTrainer | None, report: OnProgress
 ) -> tuple[PolicyGradientTrainer, dict[str, float]]:
-    source = _candidates(gan_trainer.gan if gan_trainer else None, scene.retrieval, settings)
+    source = _candidates(gan_trainer.gan if gan_trainer else None, scene.retrieval, settings, torch.float32)
 
     def learn_from_feedback(
         histories: NDArray[np.int32], pages: NDArray[np.int32], clicks: NDArray[np.float32]
@@ -253,7 +254,7 @@ def _restore_policy_gradient(
     tensors: dict[str, Tensor], gate: float | None, settings: Settings, retrieval: Retrieval
 ) -> PolicyGradient:
     dimensions = retrieval.vectors.shape[1]
-    scorer = CandidateScorer(dimensions, settings.agent.hidden)
+    scorer = CandidateScorer(settings.agent.hidden)
     scorer.load_state_dict(_under("scorer", tensors))
     gan = None
     if gate is not None:
@@ -269,11 +270,14 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
 
 
-def _candidates(gan: SequenceGan | None, retrieval: Retrieval, settings: Settings) -> CandidateSource:
+def _candidates(
+    gan: SequenceGan | None, retrieval: Retrieval, settings: Settings, dtype: torch.dtype = torch.float64
+) -> CandidateSource:
     size, count = settings.world.slate_size, settings.agent.candidates
     if gan is None:
         return RetrievalCandidates(retrieval, size, count)
-    return GeneratedCandidates(gan, retrieval, size, count, settings.generator.candidates)
+    places, temperature = settings.generator.candidates, settings.generator.temperature
+    return GeneratedCandidates(gan, retrieval, size, count, places, temperature, dtype)
 
 
 def _sequences(scene: Scene, seed: int) -> tuple[Sequences, Sequences]:

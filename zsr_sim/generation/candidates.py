@@ -62,7 +62,7 @@ class RetrievalCandidates:
     n_candidates: int = 8
 
     def candidates(self, observation: Observation) -> Candidates:
-        """One page by similarity, one by popularity, one at random, all others by neighbours of different past items."""
+        """A page by similarity, one by popularity, one at random, all others by neighbours of different past items."""
         pages, sources = self.pages(observation, self.n_candidates)
         plausibility = np.full(pages.shape[:2], 0.5, dtype=np.float32)
         return Candidates(pages, np.broadcast_to(sources, pages.shape[:2]), plausibility)

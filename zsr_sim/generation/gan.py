@@ -13,7 +13,7 @@ from torch import Tensor
 from zsr_sim.envs.noise import Purpose, normals, uniforms
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import SOURCES, Candidates, RetrievalCandidates
-from zsr_sim.generation.networks import NOISE, Discriminator, Generator, read_histories
+from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Past, Read, read_histories
 from zsr_sim.generation.retrieval import Retrieval
 
 SHORTLIST = 100  # items among which a sequence is written
@@ -21,7 +21,10 @@ SHORTLIST = 100  # items among which a sequence is written
 
 @dataclass(frozen=True)
 class ItemTable:
-    """What the networks know of a catalogue: `vectors` (n_items, d) and `appeal` (n_items,), 0 .. 1, 0 for cold items."""
+    """What the networks know of a catalogue.
+
+    vectors: (n_items, d), unit length. appeal: (n_items,), popularity on a log scale, 0 .. 1; 0 for cold items.
+    """
 
     vectors: Tensor
     appeal: Tensor
@@ -36,22 +39,24 @@ class ItemTable:
 
 @dataclass(frozen=True)
 class Written:
-    """Sequences that a generator wrote: `items` int64 (n, length), rows of the catalogue, and the log-probability of
-    each draw among the shortlist, (n, length)."""
+    """Sequences that a generator wrote.
+
+    items: int64 (n, length), rows of the catalogue. log_probabilities: (n, length), of each draw among the shortlist.
+    """
 
     items: Tensor
     log_probabilities: Tensor
 
 
-def shortlist(generator: Generator, table: ItemTable, history: Tensor, left_out: Tensor, size: int) -> Tensor:
+def shortlist(generator: Generator, table: ItemTable, read: Read, left_out: Tensor, size: int) -> Tensor:
     """The items nearest to the first point that the generator would write without noise, int64 (n, size).
 
-    history: (n, 2 d). left_out: int64 (n, any), items not to propose, padded with -1.
+    read: what `Generator.read` makes of n histories. left_out: int64 (n, any), items not to propose, padded with -1.
     """
-    noise = history.new_zeros(len(history), NOISE)
-    first = history.new_zeros(len(history), 1, generator.dimensions)
-    hidden, _ = generator.gru(first, generator.start(history, noise))
-    point = generator.points(hidden, history)[:, 0]  # (n, d)
+    n = len(read.summary)
+    first = read.summary.new_zeros(n, 1, generator.dimensions)
+    hidden, _ = generator.gru(first, generator.start(read, read.summary.new_zeros(n, 1, NOISE)))
+    point = generator.points(hidden, read)[:, 0]  # (n, d)
     # Single precision for the ranking, so that equal texts tie exactly (see retrieval.py).
     scores = (point @ table.vectors.T + generator.appeal_weight * table.appeal).float()  # (n, n_items)
     rows, columns = torch.nonzero(left_out >= 0, as_tuple=True)
@@ -60,26 +65,33 @@ def shortlist(generator: Generator, table: ItemTable, history: Tensor, left_out:
 
 
 def write(
-    generator: Generator, table: ItemTable, history: Tensor, noise: Tensor, among: Tensor, luck: Tensor
+    generator: Generator,
+    table: ItemTable,
+    read: Read,
+    noise: Tensor,
+    among: Tensor,
+    luck: Tensor,
+    temperature: float = 1.0,
 ) -> Written:
     """Write sequences item by item, without repeats, each item drawn among a shortlist by inversion of one uniform.
 
-    history: (n, 2 d). noise: (n, m, NOISE). among: int64 (n, size), size >= length. luck: (n, m, length), in (0, 1).
+    read: what `Generator.read` makes of n histories. noise: (n, m, NOISE). among: int64 (n, size), size >= length.
+    luck: (n, m, length), in (0, 1).
+    temperature: > 0; below 1 the likelier items are drawn more often than the generator would have them.
     Returns sequences (n * m, length), the m of one user beside each other.
     """
     n, m, length = luck.shape
     vectors = table.vectors[among]  # (n, size, d)
     bonus = generator.appeal_weight * table.appeal[among]  # (n, size)
-    wide = history.repeat_interleave(m, dim=0)  # (n m, 2 d)
-    hidden = generator.start(wide, noise.reshape(n * m, NOISE))  # (1, n m, hidden)
-    current = history.new_zeros(n * m, 1, generator.dimensions)
+    hidden = generator.start(read, noise)  # (1, n m, hidden)
+    current = noise.new_zeros(n * m, 1, generator.dimensions)
     blocked = torch.zeros(n, m, among.shape[1], dtype=torch.bool)
     items, log_probabilities = [], []
     for t in range(length):
         out, hidden = generator.gru(current, hidden)
-        points = generator.points(out, wide).view(n, m, -1)  # (n, m, d)
+        points = generator.points(out.view(n, m, -1), read)  # (n, m, d)
         logits = torch.bmm(points, vectors.transpose(1, 2)) + bonus[:, None, :]  # (n, m, size)
-        log_p = torch.log_softmax(logits.masked_fill(blocked, -torch.inf), dim=2)
+        log_p = torch.log_softmax(logits.masked_fill(blocked, -torch.inf) / temperature, dim=2)
         steps = log_p.exp().cumsum(dim=2)
         pick = (steps < luck[:, :, t, None] * steps[:, :, -1:]).sum(dim=2, keepdim=True)  # (n, m, 1)
         blocked = blocked.scatter(2, pick, True)
@@ -91,9 +103,9 @@ def write(
     )
 
 
-def plausibility(discriminator: Discriminator, table: ItemTable, history: Tensor, items: Tensor) -> Tensor:
+def plausibility(discriminator: Discriminator, table: ItemTable, pooled: Tensor, items: Tensor) -> Tensor:
     """Probability that each sequence int64 (n, length) is real, (n,): the sigmoid of its mean logit over positions."""
-    return torch.sigmoid(discriminator(history, table.vectors[items]).mean(dim=1))
+    return torch.sigmoid(discriminator(pooled, table.vectors[items]).mean(dim=1))
 
 
 @dataclass
@@ -104,11 +116,10 @@ class SequenceGan:
     discriminator: Discriminator
     threshold: float = 0.5
 
-    def acting(self) -> SequenceGan:
-        """A copy in double precision, for decisions: rounding must not make a choice depend on the batch."""
-        return SequenceGan(
-            copy.deepcopy(self.generator).double().eval(), copy.deepcopy(self.discriminator).double().eval(), self.threshold
-        )
+    def acting(self, dtype: torch.dtype) -> SequenceGan:
+        """A copy for decisions, in this precision."""
+        generator, discriminator = copy.deepcopy(self.generator), copy.deepcopy(self.discriminator)
+        return SequenceGan(generator.to(dtype).eval(), discriminator.to(dtype).eval(), self.threshold)
 
 
 @dataclass
@@ -117,6 +128,9 @@ class GeneratedCandidates:
 
     For each of these places two sequences are written; a place that is left over is filled with a further page by
     similarity. The other places are retrieved.
+
+    dtype: float64 for evaluation, so that rounding cannot make a choice depend on the batch; float32 is twice as fast
+    and good enough for training, where batches are what they are.
     """
 
     gan: SequenceGan
@@ -124,25 +138,27 @@ class GeneratedCandidates:
     slate_size: int
     n_candidates: int = 8
     n_generated: int = 4
+    temperature: float = 0.3
+    dtype: torch.dtype = torch.float64
     _retrieved: RetrievalCandidates = field(init=False)
     _table: ItemTable = field(init=False)
 
     def __post_init__(self) -> None:
         self._retrieved = RetrievalCandidates(self.retrieval, self.slate_size)
-        self._table = ItemTable.of(self.retrieval, torch.float64)
+        self._table = ItemTable.of(self.retrieval, self.dtype)
         self.renew(self.gan)
 
     def renew(self, gan: SequenceGan) -> None:
         """Propose with these networks from now on (after an update from feedback)."""
         self.gan = gan
-        self._acting = gan.acting()
+        self._acting = gan.acting(self.dtype)
 
     @torch.inference_mode()
     def candidates(self, observation: Observation) -> Candidates:
         """Accepted sequences first, then pages in their stead, then retrieved pages."""
         pages, sources = self._retrieved.pages(observation, self.n_candidates - self.n_generated)
-        history = read_histories(torch.from_numpy(observation.histories), self._table.vectors)
-        written, plausible = self._written(observation, history)  # (n, 2 g, slate), (n, 2 g)
+        past = read_histories(torch.from_numpy(observation.histories.astype(np.int64)), self._table.vectors)
+        written, plausible = self._written(observation, past)  # (n, 2 g, slate), (n, 2 g)
         accepted = plausible >= self._acting.threshold
         filler = self._filler(observation)  # (n, g, slate)
         choose = np.argsort(~accepted, axis=1, kind="stable")[:, : self.n_generated]  # accepted first, in order
@@ -150,28 +166,26 @@ class GeneratedCandidates:
         passed = accepted[rows, choose]  # (n, g)
         generated = np.where(passed[:, :, None], written[rows, choose], filler)
         own = np.where(passed, SOURCES.index("generator"), SOURCES.index("similarity")).astype(np.int8)
-        items = np.concatenate([generated, pages], axis=1)  # (n, candidates, slate)
-        judged = plausibility(
-            self._acting.discriminator, self._table, history.repeat_interleave(self.n_candidates, dim=0),
-            torch.from_numpy(items.reshape(-1, self.slate_size).astype(np.int64)),
-        )  # fmt: skip
+        judged = np.full((len(observation), self.n_candidates), 0.5, dtype=np.float32)
+        judged[:, : self.n_generated] = np.where(passed, plausible[rows, choose], 0.5)
         return Candidates(
-            items=items,
+            items=np.concatenate([generated, pages], axis=1),
             sources=np.concatenate([own, np.broadcast_to(sources, pages.shape[:2])], axis=1),
-            plausibility=judged.view(items.shape[:2]).float().numpy(),
+            plausibility=judged,
             accepted=float(accepted.mean()),
         )
 
-    def _written(self, observation: Observation, history: Tensor) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    def _written(self, observation: Observation, past: Past) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         n, m, s = len(observation), 2 * self.n_generated, self.slate_size
         key = observation.seeds, observation.users, observation.steps
-        luck = torch.from_numpy(uniforms(*key, Purpose.GENERATE, m * s)).view(n, m, s)
-        noise = torch.from_numpy(normals(*key, Purpose.GENERATE_NOISE, m * NOISE)).view(n, m, NOISE)
+        luck = torch.from_numpy(uniforms(*key, Purpose.GENERATE, m * s)).to(self.dtype).view(n, m, s)
+        noise = torch.from_numpy(normals(*key, Purpose.GENERATE_NOISE, m * NOISE)).to(self.dtype).view(n, m, NOISE)
         left_out = torch.from_numpy(np.concatenate([observation.histories, observation.shown], axis=1).astype(np.int64))
-        among = shortlist(self._acting.generator, self._table, history, left_out, SHORTLIST)
-        written = write(self._acting.generator, self._table, history, noise, among, luck).items
+        read = self._acting.generator.read(past)
+        among = shortlist(self._acting.generator, self._table, read, left_out, SHORTLIST)
+        written = write(self._acting.generator, self._table, read, noise, among, luck, self.temperature).items
         plausible = plausibility(
-            self._acting.discriminator, self._table, history.repeat_interleave(m, dim=0), written
+            self._acting.discriminator, self._table, past.pooled.repeat_interleave(m, dim=0), written
         )
         return written.view(n, m, s).numpy().astype(np.int32), plausible.view(n, m).numpy()
 

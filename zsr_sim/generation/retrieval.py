@@ -75,14 +75,22 @@ class Retrieval:
 
 @law
 def _among(items: NDArray[np.int32], count: int, item: int) -> bool:
-    for j in range(count):
+    for j in range(count):  # noqa: SIM110  # numba compiles no generator expressions
         if items[j] == item:
             return True
     return False
 
 
 @batched
-def _draw_pages(n_items, seeds, users, steps, histories, shown, out):  # type: ignore[no-untyped-def]
+def _draw_pages(
+    n_items: int,
+    seeds: NDArray[np.uint64],
+    users: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    histories: NDArray[np.int32],
+    shown: NDArray[np.int32],
+    out: NDArray[np.int32],
+) -> None:
     for i in numba.prange(out.shape[0]):
         history, page, k, tries = histories[i], out[i], 0, 0
         while k < page.shape[0]:

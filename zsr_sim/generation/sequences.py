@@ -30,7 +30,7 @@ class Sequences:
 
 
 def continuations(log: Interactions, slate_size: int, per_user: int = 6, minimum: int = 3) -> Sequences:
-    """Up to `per_user` cuts of each user's log, evenly spaced, each with at least `minimum` items after it and one before."""
+    """Up to `per_user` cuts of each user's log, evenly spaced, at least `minimum` items after each and one before."""
     starts, counts = log.starts[:-1], np.diff(log.starts)
     users = np.flatnonzero(counts > minimum)
     last_cut = counts[users] - minimum  # cuts at 1 .. last_cut leave enough on both sides
@@ -48,7 +48,7 @@ def continuations(log: Interactions, slate_size: int, per_user: int = 6, minimum
     return Sequences(histories.astype(np.int32), targets.astype(np.int32))
 
 
-def training_log(population: Population, log: Interactions | None, users: int = 2000, length: int = 30) -> Interactions:
+def training_log(population: Population, log: Interactions | None, users: int = 4000, length: int = 30) -> Interactions:
     """What the training users consumed before any recommender: their part of the log, or made-up users' own choices."""
     if log is not None:
         return log.of_users(population.visit(np.arange(population.people or 0)).people)

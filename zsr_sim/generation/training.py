@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zsr_sim.config import GeneratorSettings
 from zsr_sim.generation.gan import SHORTLIST, ItemTable, SequenceGan, Written, shortlist, write
-from zsr_sim.generation.networks import NOISE, Discriminator, Generator, read_histories
+from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Past, read_histories
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences
 
@@ -28,11 +28,11 @@ _TOLERANCE = 0.1  # nats by which the adversary may cost held-out likelihood bef
 
 @dataclass(frozen=True)
 class _Data:
-    """Sequences as the networks read them: items int64 (n, slate), mask bool (n, slate), history (n, 2 d)."""
+    """Sequences as the networks read them: items int64 (n, slate), mask bool (n, slate), consumed int64 (n, length)."""
 
     items: Tensor
     mask: Tensor
-    history: Tensor
+    past: Past
     consumed: Tensor
 
     @classmethod
@@ -42,14 +42,18 @@ class _Data:
         return cls(targets.clamp(min=0), targets >= 0, read_histories(consumed, table.vectors), consumed)
 
     def batch(self, size: int, rng: torch.Generator) -> _Data:
-        rows = torch.randint(len(self.items), (size,), generator=rng)
-        return _Data(self.items[rows], self.mask[rows], self.history[rows], self.consumed[rows])
+        return self.take(torch.randint(len(self.items), (size,), generator=rng))
+
+    def take(self, rows: Tensor) -> _Data:
+        return _Data(self.items[rows], self.mask[rows], self.past.take(rows), self.consumed[rows])
 
 
 class GanTrainer:
     """Trains a generator and a discriminator on sequences; all randomness comes from `seed`."""
 
-    def __init__(self, retrieval: Retrieval, train: Sequences, held_out: Sequences, settings: GeneratorSettings, seed: int):
+    def __init__(
+        self, retrieval: Retrieval, train: Sequences, held_out: Sequences, settings: GeneratorSettings, seed: int
+    ) -> None:
         self.settings = settings
         self.table = ItemTable.of(retrieval)
         self.train, self.held_out = _Data.of(train, self.table), _Data.of(held_out, self.table)
@@ -116,19 +120,19 @@ class GanTrainer:
         noise = torch.zeros(len(self.held_out.items), NOISE)
         total, count = 0.0, 0
         for rows in torch.arange(len(noise)).split(256):
-            part = _Data(*(getattr(self.held_out, f)[rows] for f in ("items", "mask", "history", "consumed")))
+            part = self.held_out.take(rows)
             losses = self._nll(part, noise[rows], None)
             total, count = total + float(losses.sum()), count + int(part.mask.sum())
         return total / max(count, 1)
 
     @torch.inference_mode()
     def _judge(self, data: _Data) -> Tensor:
-        logits = self.gan.discriminator(data.history, self.table.vectors[data.items])  # (n, slate)
+        logits = self.gan.discriminator(data.past.pooled, self.table.vectors[data.items])  # (n, slate)
         return torch.sigmoid((logits * data.mask).sum(dim=1) / data.mask.sum(dim=1))
 
     def _nll(self, data: _Data, noise: Tensor, among: Tensor | None) -> Tensor:
         """Losses of the real items (those under the mask) among the given items (None: all), one each."""
-        points = self.gan.generator(data.history, noise, self.table.vectors[data.items])[data.mask]  # (k, d)
+        points = self.gan.generator(data.past, noise, self.table.vectors[data.items])[data.mask]  # (k, d)
         vectors, appeal = self.table.vectors, self.table.appeal
         target = data.items[data.mask]
         if among is not None:
@@ -141,7 +145,8 @@ class GanTrainer:
         if n <= _SOFTMAX_ITEMS:
             return None
         sample = torch.randint(n, (_SOFTMAX_ITEMS,), generator=self.rng)
-        return torch.unique(torch.cat([data.items[data.mask], sample]))  # sorted, as searchsorted needs
+        among: Tensor = torch.unique(torch.cat([data.items[data.mask], sample]))  # sorted, as searchsorted needs
+        return among
 
     def _noise(self, n: int) -> Tensor:
         return torch.randn(n, NOISE, generator=self.rng)
@@ -156,18 +161,19 @@ class GanTrainer:
     def _imagine(self, data: _Data, rng: torch.Generator) -> Written:
         """One sequence for each history."""
         n, s = data.items.shape
-        among = shortlist(self.gan.generator, self.table, data.history, data.consumed, SHORTLIST)
+        read = self.gan.generator.read(data.past)
+        among = shortlist(self.gan.generator, self.table, read, data.consumed, SHORTLIST)
         noise = torch.randn(n, 1, NOISE, generator=rng)
         luck = torch.rand(n, 1, s, generator=rng)
-        return write(self.gan.generator, self.table, data.history, noise, among, luck)
+        return write(self.gan.generator, self.table, read, noise, among, luck)
 
     def _learn_to_judge(self) -> float:
         """One step of the discriminator on real against written sequences; returns its accuracy, 0..1."""
         data = self.train.batch(self.settings.batch_size, self.rng)
         with torch.no_grad():
             fake = self._imagine(data, self.rng).items
-        real_logits = self.gan.discriminator(data.history, self.table.vectors[data.items])[data.mask]
-        fake_logits = self.gan.discriminator(data.history, self.table.vectors[fake])[data.mask]
+        real_logits = self.gan.discriminator(data.past.pooled, self.table.vectors[data.items])[data.mask]
+        fake_logits = self.gan.discriminator(data.past.pooled, self.table.vectors[fake])[data.mask]
         bce = nn.functional.binary_cross_entropy_with_logits
         # One-sided label smoothing (Salimans et al. 2016, section 3.4).
         loss = bce(real_logits, torch.full_like(real_logits, 0.9)) + bce(fake_logits, torch.zeros_like(fake_logits))
@@ -175,11 +181,12 @@ class GanTrainer:
         return float(((real_logits > 0).double().mean() + (fake_logits <= 0).double().mean()) / 2)
 
     def _learn_from_judge(self) -> None:
-        """One step of the generator: policy gradient with a dense reward per position (ScratchGAN, d'Autume et al. 2019)."""
+        """One step of the generator: policy gradient, a reward per position (ScratchGAN, d'Autume et al. 2019)."""
         data = self.train.batch(self.settings.batch_size, self.rng)
         fake = self._imagine(data, self.rng)
         with torch.no_grad():
-            reward = torch.sigmoid(self.gan.discriminator(data.history, self.table.vectors[fake.items]))  # (n, slate)
+            logits = self.gan.discriminator(data.past.pooled, self.table.vectors[fake.items])  # (n, slate)
+            reward = torch.sigmoid(logits)
             returns = discounted(reward - reward.mean(dim=0, keepdim=True), _DISCOUNT)
         adversarial = -(returns * fake.log_probabilities).sum(dim=1).mean()
         likelihood = self._nll(data, self._noise(len(data.items)), self._among(data)).mean()
@@ -197,16 +204,16 @@ class GanTrainer:
         worth = torch.from_numpy((clicks - clicks.mean()) / (clicks.std() + 1e-6)).clamp(-2, 2)
         for _ in range(steps):
             rows = torch.randint(len(pages), (self.settings.batch_size,), generator=self.rng)
-            data = _Data(*(getattr(everything, f)[rows] for f in ("items", "mask", "history", "consumed")))
+            data = everything.take(rows)
             noise = self._noise(len(rows))
             losses = self._nll(data, noise, self._among(data)).view(len(rows), -1).mean(dim=1)  # (batch,)
             real = self.train.batch(len(rows), self.rng)
             pull = self._nll(real, self._noise(len(rows)), self._among(real)).mean()
             # Only praise: pushing likelihood down has no lower bound and would undo the pre-training.
             _descend(self._generator_steps, self.gan.generator, (worth[rows].clamp(min=0) * losses).mean() * 0.2 + pull)
-            logits = self.gan.discriminator(data.history, self.table.vectors[data.items])  # (batch, slate)
+            logits = self.gan.discriminator(data.past.pooled, self.table.vectors[data.items])  # (batch, slate)
             label = (worth[rows] > 0).float()[:, None].expand_as(logits)
-            kept = self.gan.discriminator(real.history, self.table.vectors[real.items])[real.mask]
+            kept = self.gan.discriminator(real.past.pooled, self.table.vectors[real.items])[real.mask]
             bce = nn.functional.binary_cross_entropy_with_logits
             loss = bce(logits, 0.9 * label) + bce(kept, torch.full_like(kept, 0.9))
             _descend(self._discriminator_steps, self.gan.discriminator, loss)
@@ -229,6 +236,6 @@ def discounted(rewards: Tensor, discount: float) -> Tensor:
 
 def _descend(optimiser: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
     optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimiser.step()
