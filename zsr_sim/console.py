@@ -97,7 +97,7 @@ class _Work:
     def words(self) -> str:
         seconds = int(time.monotonic() - self.begin)
         clock = f"{seconds // 60}:{seconds % 60:02d}"
-        return f"{self.title} {bar(self.done, self.total)} {self.figures:<68} {clock:>6}"
+        return f"{self.title} {bar(self.done, self.total)} {self.figures:<62} {clock:>6}"
 
     def live(self) -> Text:
         return Text(self.words(), no_wrap=True, overflow="ellipsis")
