@@ -327,6 +327,20 @@ def test_data_are_checked_and_described() -> None:
     assert "no-ids/items.csv has no column 'item_id'" in zsr_sim("data", "check", "no-ids", code=2).stderr
 
 
+def test_bench_gives_medians_between_minimum_and_maximum() -> None:
+    result = zsr_sim("bench", "--data", "data", "--repetitions", "3", "--json", "--set", *ASSIGNMENTS)
+    found = json.loads(result.stdout)
+    assert list(found) == ["world", "single_env", "loop", "encoder"]
+    rates = {"user_steps_per_second": ["world", "single_env", "loop"], "texts_per_second": ["encoder"]}
+    for rate, names in rates.items():
+        for name in names:
+            assert 0 < found[name]["minimum"] <= found[name][rate] <= found[name]["maximum"]
+    assert [found[name]["users"] for name in ("world", "single_env", "loop")] == [8192, 1, 24]
+    assert all((found[name]["items"], found[name]["slate"]) == (60, 4) for name in ("world", "single_env", "loop"))
+    assert 4 < found["encoder"]["tokens_per_text"] < 12  # four or five words and two special tokens
+    assert result.stderr.splitlines() == [f"measuring {name}" for name in found]
+
+
 def test_lists_name_what_there_is() -> None:
     assert [line.split()[0] for line in zsr_sim("list", "agents").stdout.splitlines()[:3]] == [
         *("random", "popularity", "similarity"),
@@ -373,6 +387,6 @@ def test_every_command_explains_itself() -> None:
             yield from leaves(child, (*path, name))
 
     paths = list(leaves(typer.main.get_command(app), ()))
-    assert len(paths) == 12
+    assert len(paths) == 13
     for path in paths:
         assert zsr_sim(*path, "--help").stdout.startswith(f"Usage: {' '.join(('zsr-sim', *path))} [OPTIONS]")

@@ -180,6 +180,24 @@ def report(
     _say({"reports": paths}, paths, as_json)
 
 
+@app.command(cls=ManyValues)
+def bench(
+    data: Annotated[str, typer.Option(help="what the users read")] = "films",
+    repetitions: Annotated[int, typer.Option(min=1, help="of each measurement")] = 5,
+    config: Config = None,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """User-steps per second, encoder texts per second, on this machine."""
+    from zsr_sim.bench import bench as measure
+    from zsr_sim.config import load_settings
+
+    screen = _screen(as_json)
+    settings = load_settings(config, assignments)
+    found = measure(data, settings, repetitions, lambda name: screen.line(f"measuring {name}"))
+    _say(found, _indented(found), as_json)
+
+
 @data_app.command("check")
 def data_check(data: Folder, as_json: Json = False) -> None:
     """Read a data set and say what was found and what was left out."""
@@ -257,7 +275,7 @@ def _indented(tree: dict[str, Any], depth: int = 0) -> list[str]:
 
 def main() -> None:
     """The command `zsr-sim`."""
-    # Before torch and numba load their OpenMP: threads that wait must not spin, or training takes seven times as long on
-    # a machine where other programs run, too (measured: 207 s against 28 s).
+    # Before torch and numba load their OpenMP: threads that wait must not spin, or training takes seven times as long
+    # on a machine where other programs run, too (measured: 207 s against 28 s).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app(prog_name="zsr-sim")

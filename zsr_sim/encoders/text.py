@@ -112,6 +112,10 @@ class TextEncoder:
                     progress(done, len(texts))
         return vectors
 
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens of each text the model reads, special ones included. Raises InputError as `encode` does."""
+        return [len(ids) for ids in self._tokenize(texts)]
+
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
