@@ -1,7 +1,7 @@
 """The policy gradient: learns in the closed loop which candidate to show, generated or retrieved.
 
-Proximal policy optimisation (Schulman et al. 2017) with generalised advantage estimation (Schulman et al. 2016), batched
-over users: each update plays whole visits of new users and takes a few passes over their pages.
+Proximal policy optimisation (Schulman et al. 2017) with generalised advantage estimation (Schulman et al. 2016),
+batched over users: each update plays whole visits of new users and takes a few passes over their pages.
 """
 
 from __future__ import annotations
@@ -46,17 +46,16 @@ class PolicyGradient:
     def act(self, observation: Observation) -> Decision:
         """The best candidate page for each user."""
         candidates = self.source.candidates(observation)
-        logits, _ = self.judge(observation, candidates)
+        logits, _ = self.judge(*relations(observation, candidates, self.source.retrieval))
         actions = logits.argmax(axis=1)
         chosen = candidates.sources[np.arange(len(actions)), actions]
         return Decision(candidates.chosen(actions), tuple(SOURCES[s] for s in chosen), candidates.accepted)
 
     @torch.inference_mode()
     def judge(
-        self, observation: Observation, candidates: Candidates
+        self, pages: NDArray[np.float32], context: NDArray[np.float32]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Logits (n, candidates) and values (n,)."""
-        pages, context = relations(observation, candidates, self.source.retrieval)
+        """Logits (n, candidates) and values (n,) from `relations`."""
         logits, values = self._scorer(torch.from_numpy(pages).double(), torch.from_numpy(context).double())
         return logits.numpy(), values.numpy()
 
@@ -165,12 +164,12 @@ class PolicyGradientTrainer:
     def _explore(self, rollout: Rollout, observation: Observation) -> NDArray[np.int32]:
         """Draw a candidate for each user from the policy and note everything that learning needs."""
         candidates = self.agent.source.candidates(observation)
-        logits, values = self.agent.judge(observation, candidates)
+        pages, context = relations(observation, candidates, self.agent.source.retrieval)
+        logits, values = self.agent.judge(pages, context)
         log_p = log_softmax(logits, axis=1)
         luck = uniforms(observation.seeds, observation.users, observation.steps, Purpose.POLICY, 1)
         actions = np.minimum((np.exp(log_p).cumsum(axis=1) < luck).sum(axis=1), logits.shape[1] - 1)
         rows = np.arange(len(actions))
-        pages, context = relations(observation, candidates, self.agent.source.retrieval)
         shown = candidates.chosen(actions)
         rollout.pages.append(torch.from_numpy(pages))
         rollout.context.append(torch.from_numpy(context))

@@ -56,7 +56,7 @@ class AgentSettings(_Strict):
     """The policy gradient (PPO)."""
 
     candidates: int = Field(8, ge=2, description="pages to choose from")
-    updates: int = Field(40, ge=1, description="policy updates")
+    updates: int = Field(30, ge=1, description="policy updates")
     users: int = Field(256, ge=2, description="visits per update")
     learning_rate: float = Field(1e-3, gt=0, description="Adam")
     discount: float = Field(0.99, ge=0, le=1, description="of the next page's reward")

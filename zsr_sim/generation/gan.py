@@ -126,7 +126,7 @@ class SequenceGan:
 class GeneratedCandidates:
     """Candidates of which the first `n_generated` places are the generator's, as far as the discriminator accepts it.
 
-    For each of these places two sequences are written; a place that is left over is filled with a further page by
+    For every two of these places three sequences are written; a place that is left over is filled with a further page by
     similarity. The other places are retrieved.
 
     dtype: float64 for evaluation, so that rounding cannot make a choice depend on the batch; float32 is twice as fast
@@ -158,7 +158,7 @@ class GeneratedCandidates:
         """Accepted sequences first, then pages in their stead, then retrieved pages."""
         pages, sources = self._retrieved.pages(observation, self.n_candidates - self.n_generated)
         past = read_histories(torch.from_numpy(observation.histories.astype(np.int64)), self._table.vectors)
-        written, plausible = self._written(observation, past)  # (n, 2 g, slate), (n, 2 g)
+        written, plausible = self._written(observation, past)  # (n, 3 g / 2, slate), (n, 3 g / 2)
         accepted = plausible >= self._acting.threshold
         filler = self._filler(observation)  # (n, g, slate)
         choose = np.argsort(~accepted, axis=1, kind="stable")[:, : self.n_generated]  # accepted first, in order
@@ -176,7 +176,7 @@ class GeneratedCandidates:
         )
 
     def _written(self, observation: Observation, past: Past) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        n, m, s = len(observation), 2 * self.n_generated, self.slate_size
+        n, m, s = len(observation), -(-3 * self.n_generated // 2), self.slate_size
         key = observation.seeds, observation.users, observation.steps
         luck = torch.from_numpy(uniforms(*key, Purpose.GENERATE, m * s)).to(self.dtype).view(n, m, s)
         noise = torch.from_numpy(normals(*key, Purpose.GENERATE_NOISE, m * NOISE)).to(self.dtype).view(n, m, NOISE)

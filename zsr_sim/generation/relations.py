@@ -30,9 +30,9 @@ class Relations:
     mean vector of each page, -1 .. 1. scalars: (n, candidates, N_RELATIONS): mean cosine of the page's items with the
     lasting history and the best one, both again with the recent history; mean over its items of the cosine with
     the nearest of the last 20 consumed items, and of the last 4 (-1 without any); coherence (squared length of the
-    mean), each -1 .. 1; plausibility and mean appeal, 0 .. 1; the source as 0 or 1 for each of SOURCES. context: (n, N_CONTEXT):
-    share of the last page that was consumed, pages so far in units of 20 (at most 1), share of the history that is
-    used, 0 .. 1.
+    mean), each -1 .. 1; plausibility and mean appeal, 0 .. 1; the source as 0 or 1 for each of SOURCES.
+    context: (n, N_CONTEXT): share of the last page that was consumed, pages so far in units of 20 (at most 1), share of
+    the history that is used, 0 .. 1.
     """
 
     lasting: NDArray[np.float32]
