@@ -48,7 +48,7 @@ class GeneratorSettings(_Strict):
     temperature: float = Field(
         0.3, gt=0, description="of the draws in the loop; below 1 likelier items come more often"
     )
-    candidates: int = Field(4, ge=0, description="places for generated candidates; 0 trains without a generator")
+    candidates: int = Field(3, ge=0, description="places for generated candidates; 0 trains without a generator")
     feedback_interval: int = Field(10, ge=0, description="policy updates between updates from feedback; 0: never")
 
 

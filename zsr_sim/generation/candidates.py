@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.retrieval import Retrieval
 
-SOURCES = ("generator", "similarity", "neighbours", "popularity", "random")
+_POPULAR_PAGES = 10  # pages of popular items among which the popular contrast chooses one
+
+SOURCES = ("generator", "similarity", "neighbours", "popularity", "contrast", "popular contrast", "random")
 """Where a candidate can come from; a candidate's `sources` entry is a row of this table."""
 
 
@@ -55,21 +57,21 @@ class CandidateSource(Protocol):
 
 @dataclass(frozen=True)
 class RetrievalCandidates:
-    """Candidates without a generator: similarity, then neighbours of past items, popularity, random."""
+    """Candidates without a generator: one page of each kind of retrieval, then neighbours of further past items."""
 
     retrieval: Retrieval
     slate_size: int
     n_candidates: int = 8
 
     def candidates(self, observation: Observation) -> Candidates:
-        """A page by similarity, one by popularity, one at random, all others by neighbours of different past items."""
+        """The retrieved pages; no discriminator was asked about them."""
         pages, sources = self.pages(observation, self.n_candidates)
         plausibility = np.full(pages.shape[:2], 0.5, dtype=np.float32)
         return Candidates(pages, np.broadcast_to(sources, pages.shape[:2]), plausibility)
 
     def pages(self, observation: Observation, count: int) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
         """`count` retrieved pages, int32 (n, count, slate_size), and their sources, int8 (count,)."""
-        order = ["similarity", "neighbours", "popularity", "neighbours", "random"]
+        order = ["similarity", "neighbours", "popularity", "contrast", "popular contrast", "neighbours", "random"]
         names = (order + ["neighbours"] * count)[:count]
         pages, anchors = [], 0
         for name in names:
@@ -77,6 +79,10 @@ class RetrievalCandidates:
                 pages.append(self.retrieval.by_history(observation, self.slate_size))
             elif name == "popularity":
                 pages.append(self.retrieval.by_popularity(observation, self.slate_size))
+            elif name == "contrast":
+                pages.append(self.retrieval.by_contrast(observation, self.slate_size))
+            elif name == "popular contrast":
+                pages.append(self.retrieval.by_contrast(observation, self.slate_size, _POPULAR_PAGES * self.slate_size))
             elif name == "random":
                 pages.append(self.retrieval.at_random(observation, self.slate_size))
             else:

@@ -1,4 +1,4 @@
-"""Direct retrieval: pages by similarity, by neighbours of a past item, by popularity, at random.
+"""Direct retrieval: pages by similarity, by neighbours of a past item, by popularity, by contrast, at random.
 
 Items that the user has consumed or was shown in this visit are left out as long as the catalogue holds others.
 Scores are summed in double precision and compared in single precision: so the items found do not depend on how many
@@ -15,6 +15,7 @@ from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.noise import Purpose, uniform4, uniforms
 from zsr_sim.envs.observation import Observation
 
+CONTRAST = (0.95, 0.5)  # decay of the lasting and of the recent taste
 _LEFT_OUT = 1e3  # far below every score, yet in the same order: a catalogue that is used up starts again
 _RANDOM_ITEMS = int(Purpose.RANDOM_ITEMS)
 
@@ -62,6 +63,19 @@ class Retrieval:
     def by_popularity(self, observation: Observation, k: int) -> NDArray[np.int32]:
         """The items that were consumed most."""
         return self.top(self._popular.repeat(len(observation), 1), observation, k)
+
+    def by_contrast(self, observation: Observation, k: int, among: int | None = None) -> NDArray[np.int32]:
+        """What the user likes in the long run and has not had just now: lasting minus recent taste, best first.
+
+        among: rank only that many of the most popular items; None: all.
+        """
+        lasting, recent = (pooled(observation.histories, self.vectors, decay) for decay in CONTRAST)
+        scores = self.similarity(lasting - recent)  # (n, n_items)
+        if among is None:
+            return self.top(scores, observation, k)
+        pool = self.by_popularity(observation, min(max(among, k), len(self.vectors))).astype(np.int64)  # (n, among)
+        best = scores.gather(1, torch.from_numpy(pool)).topk(k, dim=1).indices.numpy()
+        return np.take_along_axis(pool, best, axis=1).astype(np.int32)
 
     def at_random(self, observation: Observation, k: int) -> NDArray[np.int32]:
         """Items drawn evenly, int32 (n, k)."""
