@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from zsr_sim.generation.candidates import SOURCES, Candidates, RetrievalCandidat
 from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Past, Read, read_histories
 from zsr_sim.generation.retrieval import Retrieval
 
-SHORTLIST = 100  # items among which a sequence is written
+SHORTLIST = 100  # items among which a sequence is written; as many as it is long, if that is more
+_LEFT_OUT = 1e3  # logits, far more than any two items differ by
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,21 @@ class Written:
     log_probabilities: Tensor
 
 
-def shortlist(generator: Generator, table: ItemTable, read: Read, left_out: Tensor, size: int) -> Tensor:
-    """The items nearest to the first point that the generator would write without noise, int64 (n, size).
+class Shortlist(NamedTuple):
+    """Items among which sequences are written.
 
-    read: what `Generator.read` makes of n histories. left_out: int64 (n, any), items not to propose, padded with -1.
+    items: int64 (n, size). handicap: (n, size), logits taken from items that should be left out; 0 for all others.
+    """
+
+    items: Tensor
+    handicap: Tensor
+
+
+def shortlist(generator: Generator, table: ItemTable, read: Read, left_out: Tensor, length: int) -> Shortlist:
+    """The items nearest to the first point that the generator would write without noise, for sequences of `length`.
+
+    read: what `Generator.read` makes of n histories. left_out: int64 (n, any), items not to propose as long as the
+    catalogue holds others, padded with -1.
     """
     n = len(read.summary)
     first = read.summary.new_zeros(n, 1, generator.dimensions)
@@ -60,8 +73,12 @@ def shortlist(generator: Generator, table: ItemTable, read: Read, left_out: Tens
     # Single precision for the ranking, so that equal texts tie exactly (see retrieval.py).
     scores = (point @ table.vectors.T + generator.appeal_weight * table.appeal).float()  # (n, n_items)
     rows, columns = torch.nonzero(left_out >= 0, as_tuple=True)
-    scores[rows, left_out[rows, columns]] -= 1e3
-    return scores.topk(min(size, scores.shape[1]), dim=1).indices
+    columns = left_out[rows, columns]
+    scores[rows, columns] -= _LEFT_OUT
+    late = torch.zeros(scores.shape, dtype=torch.bool)
+    late[rows, columns] = True
+    items = scores.topk(min(max(SHORTLIST, length), scores.shape[1]), dim=1).indices
+    return Shortlist(items, _LEFT_OUT * late.gather(1, items).to(read.summary.dtype))
 
 
 def write(
@@ -69,23 +86,23 @@ def write(
     table: ItemTable,
     read: Read,
     noise: Tensor,
-    among: Tensor,
+    among: Shortlist,
     luck: Tensor,
     temperature: float = 1.0,
 ) -> Written:
     """Write sequences item by item, without repeats, each item drawn among a shortlist by inversion of one uniform.
 
-    read: what `Generator.read` makes of n histories. noise: (n, m, NOISE). among: int64 (n, size), size >= length.
-    luck: (n, m, length), in (0, 1).
+    read: what `Generator.read` makes of n histories. noise: (n, m, NOISE). among: of each history, at least as
+    many items as the sequences are long. luck: (n, m, length), in (0, 1).
     temperature: > 0; below 1 the likelier items are drawn more often than the generator would have them.
     Returns sequences (n * m, length), the m of one user beside each other.
     """
     n, m, length = luck.shape
-    vectors = table.vectors[among]  # (n, size, d)
-    bonus = generator.appeal_weight * table.appeal[among]  # (n, size)
+    vectors = table.vectors[among.items]  # (n, size, d)
+    bonus = generator.appeal_weight * table.appeal[among.items] - among.handicap  # (n, size)
     hidden = generator.start(read, noise)  # (1, n m, hidden)
     current = noise.new_zeros(n * m, 1, generator.dimensions)
-    blocked = torch.zeros(n, m, among.shape[1], dtype=torch.bool)
+    blocked = torch.zeros(n, m, among.items.shape[1], dtype=torch.bool)
     items, log_probabilities = [], []
     for t in range(length):
         out, hidden = generator.gru(current, hidden)
@@ -96,7 +113,7 @@ def write(
         pick = (steps < luck[:, :, t, None] * steps[:, :, -1:]).sum(dim=2, keepdim=True)  # (n, m, 1)
         blocked = blocked.scatter(2, pick, True)
         log_probabilities.append(log_p.gather(2, pick)[:, :, 0])
-        items.append(among.gather(1, pick[:, :, 0]))  # (n, m)
+        items.append(among.items.gather(1, pick[:, :, 0]))  # (n, m)
         current = vectors.gather(1, pick.expand(n, m, vectors.shape[2])).reshape(n * m, 1, -1)
     return Written(
         torch.stack(items, dim=2).view(n * m, length), torch.stack(log_probabilities, dim=2).view(n * m, length)
@@ -126,8 +143,8 @@ class SequenceGan:
 class GeneratedCandidates:
     """Candidates of which the first `n_generated` places are the generator's, as far as the discriminator accepts it.
 
-    For every two of these places three sequences are written; a place that is left over is filled with a further page by
-    similarity. The other places are retrieved.
+    For every two of these places three sequences are written; a place that is left over is filled with a further page
+    by similarity. The other places are retrieved.
 
     dtype: float64 for evaluation, so that rounding cannot make a choice depend on the batch; float32 is twice as fast
     and good enough for training, where batches are what they are.
@@ -182,7 +199,7 @@ class GeneratedCandidates:
         noise = torch.from_numpy(normals(*key, Purpose.GENERATE_NOISE, m * NOISE)).to(self.dtype).view(n, m, NOISE)
         left_out = torch.from_numpy(np.concatenate([observation.histories, observation.shown], axis=1).astype(np.int64))
         read = self._acting.generator.read(past)
-        among = shortlist(self._acting.generator, self._table, read, left_out, SHORTLIST)
+        among = shortlist(self._acting.generator, self._table, read, left_out, s)
         written = write(self._acting.generator, self._table, read, noise, among, luck, self.temperature).items
         plausible = plausibility(
             self._acting.discriminator, self._table, past.pooled.repeat_interleave(m, dim=0), written

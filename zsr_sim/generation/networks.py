@@ -42,6 +42,7 @@ class Read(NamedTuple):
 
 def read_histories(histories: Tensor, vectors: Tensor) -> Past:
     """Histories, int64 (n, length), rows of the item vectors (n_items, d), most recent last, padded left with -1."""
+    histories = nn.functional.pad(histories, (max(RECENT - histories.shape[1], 0), 0), value=-1)
     rows, table = histories.int().numpy(), vectors.float().numpy()
     views = [torch.from_numpy(pooled(rows, table, decay)) for decay in DECAYS]
     last = histories[:, -RECENT:]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zsr_sim.config import GeneratorSettings
-from zsr_sim.generation.gan import SHORTLIST, ItemTable, SequenceGan, Written, shortlist, write
+from zsr_sim.generation.gan import ItemTable, SequenceGan, Written, shortlist, write
 from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Past, read_histories
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences
@@ -93,7 +93,7 @@ class GanTrainer:
         for step in range(self.settings.adversarial_steps):
             figures["discriminator_accuracy"] = self._learn_to_judge()
             self._learn_from_judge()
-            if (step + 1) % 20 == 0:
+            if (step + 1) % 20 == 0 or step + 1 == self.settings.adversarial_steps:
                 self.calibrate()
                 figures |= {"held_out_nll": self.held_out_nll(), "acceptance": self.acceptance()}
                 report(done + step + 1, total, figures)
@@ -162,9 +162,9 @@ class GanTrainer:
         """One sequence for each history."""
         n, s = data.items.shape
         read = self.gan.generator.read(data.past)
-        among = shortlist(self.gan.generator, self.table, read, data.consumed, SHORTLIST)
+        among = shortlist(self.gan.generator, self.table, read, data.consumed, s)
         noise = torch.randn(n, 1, NOISE, generator=rng)
-        luck = torch.rand(n, 1, s, generator=rng)
+        luck = torch.rand(n, 1, s, generator=rng).clamp(min=2**-25)  # it may be 0, which would draw a blocked item
         return write(self.gan.generator, self.table, read, noise, among, luck)
 
     def _learn_to_judge(self) -> float:
