@@ -6,11 +6,14 @@ import pytest
 from tests.generation.waiting import random_retrieval, random_waiting
 from zsr_sim.generation.candidates import SOURCES, Candidates, RetrievalCandidates
 
-RETRIEVAL = random_retrieval()
-KINDS = ["similarity", "neighbours", "popularity", "neighbours", "random", "neighbours", "neighbours", "neighbours"]
+RETRIEVAL = random_retrieval(twins=10)
+KINDS = [
+    *("similarity", "neighbours", "popularity", "contrast", "popular contrast", "neighbours", "random"),
+    *("neighbours", "neighbours"),
+]
 
 
-@pytest.mark.parametrize("count", [2, 5, 8])
+@pytest.mark.parametrize("count", [2, 5, 9])
 def test_pages_are_those_of_the_retrieval_in_a_fixed_order(count: int) -> None:
     observation = random_waiting(40, 60)
     found = RetrievalCandidates(RETRIEVAL, 4, count).candidates(observation)
@@ -23,6 +26,8 @@ def test_pages_are_those_of_the_retrieval_in_a_fixed_order(count: int) -> None:
         expected = {
             "similarity": lambda: RETRIEVAL.by_history(observation, 4),
             "neighbours": lambda: RETRIEVAL.by_neighbour(observation, 4, next(which)),
+            "contrast": lambda: RETRIEVAL.by_contrast(observation, 4),
+            "popular contrast": lambda: RETRIEVAL.by_contrast(observation, 4, 40),
             "popularity": lambda: RETRIEVAL.by_popularity(observation, 4),
             "random": lambda: RETRIEVAL.at_random(observation, 4),
         }[kind]()

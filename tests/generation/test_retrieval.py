@@ -12,13 +12,15 @@ from tests.generation.waiting import random_retrieval, random_waiting, unseen, w
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.retrieval import Retrieval
 
-RETRIEVAL = random_retrieval()
+RETRIEVAL = random_retrieval(twins=10)
 N = len(RETRIEVAL.vectors)
 K = 6
 METHODS: dict[str, Callable[[Observation], NDArray[np.int32]]] = {
     "history": lambda observation: RETRIEVAL.by_history(observation, K),
     "neighbour": lambda observation: RETRIEVAL.by_neighbour(observation, K, 0),
     "another neighbour": lambda observation: RETRIEVAL.by_neighbour(observation, K, 2),
+    "contrast": lambda observation: RETRIEVAL.by_contrast(observation, K),
+    "popular contrast": lambda observation: RETRIEVAL.by_contrast(observation, K, 20),
     "popularity": lambda observation: RETRIEVAL.by_popularity(observation, K),
     "random": lambda observation: RETRIEVAL.at_random(observation, K),
 }
@@ -95,9 +97,27 @@ def test_nobody_without_a_history_gets_anything_but_popularity() -> None:
     expected = RETRIEVAL.by_popularity(observation, K)
     np.testing.assert_array_equal(RETRIEVAL.by_history(observation, K), expected)
     np.testing.assert_array_equal(RETRIEVAL.by_neighbour(observation, K, 1), expected)
+    np.testing.assert_array_equal(RETRIEVAL.by_contrast(observation, K), expected)
+    np.testing.assert_array_equal(RETRIEVAL.by_contrast(observation, K, 20), expected)
     for row, page in enumerate(expected):
         left = RETRIEVAL.popularity[sorted(unseen(observation, row, N))]
         np.testing.assert_array_equal(RETRIEVAL.popularity[page], np.sort(left)[::-1][:K])
+
+
+def test_contrast_is_what_was_liked_and_has_not_been_had_lately() -> None:
+    """Item 0 was consumed first and item 1 last: the further from 1 and the nearer to 0, the better."""
+    degrees = np.deg2rad([0, 90, 180, 15, 100, -20, 45])
+    vectors = np.stack([np.cos(degrees), np.sin(degrees)], axis=1).astype(np.float32)
+    retrieval = Retrieval(vectors, np.array([9, 9, 8, 1, 7, 2, 6], dtype=np.float32))
+    observation = waiting([[-1, 0, 1]])
+    lasting, recent = (np.array([decay, 1]) / np.hypot(decay, 1) for decay in (0.95, 0.5))
+    scores = vectors @ (lasting - recent)
+    best = [5, 3, 6, 4, 2, 0, 1]
+    assert sorted(range(2, 7), key=lambda item: -scores[item]) == best[:5]
+    assert retrieval.by_contrast(observation, 7).tolist() == [best]
+    # Items 2, 4 and 6 are the most popular new ones; the others follow.
+    assert retrieval.by_contrast(observation, 7, among=3).tolist() == [[6, 4, 2, 5, 3, 0, 1]]
+    assert retrieval.by_contrast(observation, 3, among=7).tolist() == [best[:3]]
 
 
 def test_neighbours_are_of_items_drawn_evenly_and_independently() -> None:

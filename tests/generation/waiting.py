@@ -42,12 +42,12 @@ def random_waiting(n: int, n_items: int, length: int = 30, capacity: int = 12, s
     )
 
 
-def random_retrieval(n_items: int = 60, d: int = 8, seed: int = 0) -> Retrieval:
-    """Items in all directions; the last ten have the vectors of the first ten."""
+def random_retrieval(n_items: int = 60, d: int = 8, twins: int = 0, seed: int = 0) -> Retrieval:
+    """Items in all directions, no two equally popular; the last `twins` have the vectors of the first ones."""
     rng = np.random.default_rng(seed)
     vectors = unit(rng.normal(size=(n_items, d))).astype(np.float32)
-    vectors[-10:] = vectors[:10]
-    return Retrieval(vectors, rng.integers(0, 50, n_items).astype(np.float32))
+    vectors[n_items - twins :] = vectors[:twins]
+    return Retrieval(vectors, rng.permutation(n_items).astype(np.float32))
 
 
 def unseen(observation: Observation, row: int, n_items: int) -> set[int]:

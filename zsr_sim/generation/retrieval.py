@@ -17,6 +17,7 @@ from zsr_sim.envs.observation import Observation
 
 CONTRAST = (0.95, 0.5)  # decay of the lasting and of the recent taste
 _LEFT_OUT = 1e3  # far below every score, yet in the same order: a catalogue that is used up starts again
+_LATER = 10.0  # below every score, and far above what is left out
 _RANDOM_ITEMS = int(Purpose.RANDOM_ITEMS)
 
 
@@ -67,15 +68,14 @@ class Retrieval:
     def by_contrast(self, observation: Observation, k: int, among: int | None = None) -> NDArray[np.int32]:
         """What the user likes in the long run and has not had just now: lasting minus recent taste, best first.
 
-        among: rank only that many of the most popular items; None: all.
+        among: rank that many of the most popular new items before all others; None: all are alike.
         """
         lasting, recent = (pooled(observation.histories, self.vectors, decay) for decay in CONTRAST)
         scores = self.similarity(lasting - recent)  # (n, n_items)
-        if among is None:
-            return self.top(scores, observation, k)
-        pool = self.by_popularity(observation, min(max(among, k), len(self.vectors))).astype(np.int64)  # (n, among)
-        best = scores.gather(1, torch.from_numpy(pool)).topk(k, dim=1).indices.numpy()
-        return np.take_along_axis(pool, best, axis=1).astype(np.int32)
+        if among is not None:
+            pool = self.by_popularity(observation, min(among, len(self.vectors))).astype(np.int64)  # (n, among)
+            scores -= torch.full_like(scores, _LATER).scatter_(1, torch.from_numpy(pool), 0.0)
+        return self.top(scores, observation, k)
 
     def at_random(self, observation: Observation, k: int) -> NDArray[np.int32]:
         """Items drawn evenly, int32 (n, k)."""

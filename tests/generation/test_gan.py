@@ -1,0 +1,284 @@
+"""Writing within a shortlist, the gate, and candidates of which some are written."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+from torch import Tensor
+
+from tests.generation.waiting import random_retrieval, random_waiting, unseen, waiting
+from zsr_sim.envs.observation import Observation
+from zsr_sim.generation.candidates import SOURCES, RetrievalCandidates
+from zsr_sim.generation.gan import (
+    SHORTLIST,
+    GeneratedCandidates,
+    ItemTable,
+    SequenceGan,
+    Shortlist,
+    Written,
+    plausibility,
+    shortlist,
+    write,
+)
+from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Past, read_histories
+from zsr_sim.generation.retrieval import Retrieval
+
+D, SLATE, USERS, EACH, LENGTH = 8, 4, 7, 3, 5
+RETRIEVAL = random_retrieval()
+TABLE = ItemTable.of(RETRIEVAL, torch.float64)
+GENERATOR, SIMILARITY = SOURCES.index("generator"), SOURCES.index("similarity")
+
+
+def _gan(threshold: float = 0.5) -> SequenceGan:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return SequenceGan(Generator(D).double().eval(), Discriminator(D).double().eval(), threshold)
+
+
+GAN = _gan()
+
+
+def _past(observation: Observation, table: ItemTable = TABLE) -> Past:
+    return read_histories(torch.from_numpy(observation.histories.astype(np.int64)), table.vectors)
+
+
+def _seen(observation: Observation) -> Tensor:
+    return torch.from_numpy(np.concatenate([observation.histories, observation.shown], axis=1).astype(np.int64))
+
+
+def _random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@torch.inference_mode()
+def _written(
+    users: int = USERS, each: int = EACH, length: int = LENGTH, size: int = 12, temperature: float = 1.0
+) -> tuple[Past, Tensor, Shortlist, Written]:
+    """What the untrained generator writes among `size` items of a shortlist, and what for."""
+    observation = random_waiting(users, 60)
+    past = _past(observation)
+    read = GAN.generator.read(past)
+    best = shortlist(GAN.generator, TABLE, read, _seen(observation), length)
+    among = Shortlist(best.items[:, :size], best.handicap[:, :size])
+    noise = _random(users, each, NOISE, seed=1)
+    written = write(GAN.generator, TABLE, read, noise, among, _random(users, each, length, seed=2), temperature)
+    return past, noise, among, written
+
+
+@torch.inference_mode()
+def _log_probabilities(past: Past, noise: Tensor, among: Shortlist, items: Tensor, temperature: float) -> Tensor:
+    """Of each position of sequences (n, m, length), by `Generator.forward` on all of it: (n, m, length, size)."""
+    n, m, length = items.shape
+    many = Past(past.pooled.repeat_interleave(m, dim=0), past.items.repeat_interleave(m, dim=0))
+    flat = items.view(n * m, length)
+    points = GAN.generator(many, noise.view(n * m, NOISE), TABLE.vectors[flat]).view(n, m, length, D)
+    logits = torch.einsum("nmtd,nsd->nmts", points, TABLE.vectors[among.items])
+    logits += GAN.generator.appeal_weight * TABLE.appeal[among.items][:, None, None, :]
+    for t in range(1, length):
+        before = (among.items[:, None, None, :] == items[:, :, :t, None]).any(dim=2)  # (n, m, size)
+        logits[:, :, t][before] = -torch.inf
+    return torch.log_softmax(logits / temperature, dim=3)
+
+
+def test_appeal_is_popularity_on_a_log_scale() -> None:
+    popularity = np.array([np.e**2 - 1, 0, np.e - 1], dtype=np.float32)
+    table = ItemTable.of(Retrieval(np.eye(3, dtype=np.float32), popularity), torch.float64)
+    torch.testing.assert_close(table.appeal, torch.tensor([1.0, 0.0, 0.5], dtype=torch.float64), rtol=1e-6, atol=0)
+    assert table.vectors.dtype == torch.float64
+    assert not ItemTable.of(Retrieval(np.eye(3, dtype=np.float32), 0 * popularity)).appeal.any()
+
+
+@torch.inference_mode()
+def test_a_shortlist_is_the_order_of_the_first_point() -> None:
+    observation = random_waiting(USERS, 60)
+    past, read = _past(observation), GAN.generator.read(_past(observation))
+    found = shortlist(GAN.generator, TABLE, read, _seen(observation), LENGTH)
+    assert found.items.shape == (USERS, 60)
+    first = GAN.generator(past, torch.zeros(USERS, NOISE).double(), TABLE.vectors[torch.zeros(USERS, 1).long()])[:, 0]
+    logits = (first @ TABLE.vectors.T + GAN.generator.appeal_weight * TABLE.appeal).numpy()
+    for row in range(USERS):
+        new = unseen(observation, row, 60)
+        order = found.items[row].numpy()
+        assert set(order[: len(new)].tolist()) == new
+        assert sorted(order.tolist()) == list(range(60))
+        assert (np.diff(logits[row, order[: len(new)]]) < 1e-6).all()
+        np.testing.assert_array_equal(found.handicap[row], 1e3 * (np.arange(60) >= len(new)))
+
+
+@torch.inference_mode()
+def test_a_shortlist_is_short_unless_the_sequence_is_long() -> None:
+    retrieval = random_retrieval(300)
+    table = ItemTable.of(retrieval, torch.float64)
+    read = GAN.generator.read(_past(random_waiting(USERS, 300), table))
+    nothing = torch.full((USERS, 1), -1)
+    assert shortlist(GAN.generator, table, read, nothing, 10).items.shape == (USERS, SHORTLIST)
+    long = shortlist(GAN.generator, table, read, nothing, 150)
+    luck = _random(USERS, 1, 150)
+    items = write(GAN.generator, table, read, _random(USERS, 1, NOISE), long, luck).items
+    assert [len(set(row)) for row in items.tolist()] == [150] * USERS
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.3, 1.0])
+def test_sequences_are_of_the_shortlist_without_repeats(temperature: float) -> None:
+    _, _, among, written = _written(users=40, each=5, temperature=temperature)
+    assert written.items.shape == written.log_probabilities.shape == (200, LENGTH)
+    for row, items in enumerate(written.items.tolist()):
+        assert len(set(items)) == LENGTH
+        assert set(items) <= set(among.items[row // 5].tolist())
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0])
+def test_log_probabilities_by_another_way(temperature: float) -> None:
+    past, noise, among, written = _written(temperature=temperature)
+    items = written.items.view(USERS, EACH, LENGTH)
+    expected = _log_probabilities(past, noise, among, items, temperature)
+    place = (among.items[:, None, None, :] == items[..., None]).long().argmax(dim=3, keepdim=True)
+    found = written.log_probabilities.view(USERS, EACH, LENGTH)
+    torch.testing.assert_close(found, expected.gather(3, place)[..., 0], rtol=1e-9, atol=1e-12)
+
+
+def test_hardly_any_temperature_writes_what_is_likeliest() -> None:
+    past, noise, among, written = _written(temperature=1e-4)
+    items = written.items.view(USERS, EACH, LENGTH)
+    best = _log_probabilities(past, noise, among, items, 1.0).argmax(dim=3)  # (n, m, length)
+    chosen = among.items[:, None, None, :].expand(-1, EACH, LENGTH, -1).gather(3, best[..., None])[..., 0]
+    torch.testing.assert_close(items, chosen)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+@torch.inference_mode()
+def test_first_items_come_as_often_as_the_softmax_says(temperature: float) -> None:
+    draws, size = 20_000, 8
+    observation = random_waiting(1, 60, seed=4)
+    past = _past(observation)
+    read = GAN.generator.read(past)
+    among = Shortlist(torch.arange(0, 40, 5)[None], torch.zeros(1, size))
+    noise = _random(1, 1, NOISE).expand(1, draws, NOISE).contiguous()
+    items = write(GAN.generator, TABLE, read, noise, among, _random(1, draws, 2, seed=6), temperature).items
+    p = _log_probabilities(past, noise[:, :1], among, items[None, :1], temperature).exp()[0, 0, 0].numpy()
+    counts = np.bincount(items[:, 0] // 5, minlength=size)
+    assert p.max() > 3 * p.min()  # not even, so that a wrong order would show
+    assert chisquare(counts, p * draws).pvalue > 0.01
+    # The second item, where the first was the likeliest one: the softmax over the others.
+    likeliest = int(p.argmax())
+    rows = torch.from_numpy(np.flatnonzero(items[:, 0].numpy() == 5 * likeliest))
+    q = _log_probabilities(past, noise[:, :1], among, items[rows[:1]][None], temperature).exp()[0, 0, 1].numpy()
+    counts = np.bincount(items[rows, 1] // 5, minlength=size)
+    assert (q[likeliest], counts[likeliest]) == (0, 0)
+    others = np.arange(size) != likeliest
+    assert chisquare(counts[others], q[others] * len(rows)).pvalue > 0.01
+
+
+@torch.inference_mode()
+def test_plausibility_is_the_sigmoid_of_the_mean_logit() -> None:
+    past, _, _, written = _written(each=1)
+    logits = GAN.discriminator(past.pooled, TABLE.vectors[written.items]).numpy()
+    found = plausibility(GAN.discriminator, TABLE, past.pooled, written.items)
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits.mean(axis=1))), rtol=1e-12)
+
+
+def _source(threshold: float, n_generated: int = 4, retrieval: Retrieval = RETRIEVAL) -> GeneratedCandidates:
+    return GeneratedCandidates(_gan(threshold), retrieval, SLATE, n_candidates=8, n_generated=n_generated)
+
+
+def _median() -> float:
+    """A threshold that about half of the written pages pass."""
+    return float(np.median(_source(0.0).candidates(random_waiting(50, 60)).plausibility[:, :4]))
+
+
+@pytest.mark.parametrize("n_generated", [1, 4])
+def test_an_open_gate_lets_everything_pass(n_generated: int) -> None:
+    observation = random_waiting(50, 60, capacity=8)
+    found = _source(0.0, n_generated).candidates(observation)
+    assert found.accepted == 1
+    assert (found.sources[:, :n_generated] == GENERATOR).all()
+    for row in range(50):
+        for page in found.items[row].tolist():
+            assert len(set(page)) == SLATE
+            assert set(page) <= unseen(observation, row, 60)
+    retrieved = RetrievalCandidates(RETRIEVAL, SLATE, 8 - n_generated).candidates(observation)
+    np.testing.assert_array_equal(found.items[:, n_generated:], retrieved.items)
+    np.testing.assert_array_equal(found.sources[:, n_generated:], retrieved.sources)
+
+
+def test_a_closed_gate_leaves_further_pages_by_similarity() -> None:
+    observation = random_waiting(50, 60, length=20)
+    found = _source(1.1).candidates(observation)
+    assert found.accepted == 0
+    assert (found.sources[:, :4] == SIMILARITY).all()
+    assert (found.plausibility == 0.5).all()
+    ranked = RETRIEVAL.by_history(observation, 5 * SLATE).reshape(50, 5, SLATE)
+    np.testing.assert_array_equal(found.items[:, :4], ranked[:, 1:])  # the first one is the retrieved page
+    np.testing.assert_array_equal(found.items[:, 4], ranked[:, 0])
+
+
+def test_a_gate_in_between_passes_what_is_plausible_and_fills_the_rest() -> None:
+    observation = random_waiting(200, 60, length=20)
+    threshold = _median()
+    found = _source(threshold).candidates(observation)
+    past = _past(observation)
+    ranked = RETRIEVAL.by_history(observation, 5 * SLATE).reshape(200, 5, SLATE)
+    own = found.sources[:, :4] == GENERATOR
+    assert 0.3 < own.mean() < 1
+    assert (~own).any(axis=1).sum() > 20
+    assert (np.diff(own.astype(int), axis=1) <= 0).all()  # accepted first
+    for place in range(4):
+        items = torch.from_numpy(found.items[:, place].astype(np.int64))
+        with torch.inference_mode():
+            judged = plausibility(GAN.discriminator, TABLE, past.pooled, items).numpy()
+        passed = own[:, place]
+        assert (judged[passed] >= threshold).all()
+        np.testing.assert_allclose(found.plausibility[passed, place], judged[passed], rtol=1e-6)
+        assert (found.plausibility[~passed, place] == 0.5).all()
+        assert (found.sources[~passed, place] == SIMILARITY).all()
+        np.testing.assert_array_equal(found.items[~passed, place], ranked[~passed, place + 1])
+    assert found.accepted is not None
+    accepted = found.accepted * 200 * 6  # of 6 sequences for 4 places
+    assert accepted == pytest.approx(round(accepted), abs=1e-6)
+    assert own.sum() <= round(accepted)
+
+
+@pytest.mark.parametrize("n_items", [60, 200])
+def test_candidates_do_not_depend_on_the_batch(n_items: int) -> None:
+    observation = random_waiting(60, n_items)
+    source = _source(_median(), retrieval=random_retrieval(n_items, twins=10))
+    together = source.candidates(observation)
+    order = np.random.default_rng(1).permutation(60)
+    for rows in (order, order[:7], *np.arange(30)[:, None]):
+        found = source.candidates(observation.take(rows))
+        np.testing.assert_array_equal(found.items, together.items[rows])
+        np.testing.assert_array_equal(found.sources, together.sources[rows])
+        np.testing.assert_array_equal(found.plausibility, together.plausibility[rows])
+
+
+def test_what_is_written_changes_with_seed_and_step_and_not_with_the_clock() -> None:
+    observation, source = random_waiting(60, 60), _source(0.0)
+    first = source.candidates(observation).items[:, :4]
+    np.testing.assert_array_equal(source.candidates(observation).items[:, :4], first)
+    for other in (replace(observation, seeds=observation.seeds + 1), replace(observation, steps=observation.steps + 1)):
+        assert (source.candidates(other).items[:, :4] != first).any(axis=2).mean() > 0.5
+
+
+def test_seen_items_come_last_in_a_small_catalogue() -> None:
+    """24 items, of which 18 are seen: written pages of 4 are of the other 6, pages of 8 hold all of them."""
+    observation = waiting(np.tile(np.arange(18, dtype=np.int32), (50, 1)))
+    retrieval = random_retrieval(24)
+    left = [unseen(observation, row, 24) for row in range(50)]
+    for row, pages in enumerate(_source(0.0, retrieval=retrieval).candidates(observation).items[:, :4].tolist()):
+        assert all(set(page) <= left[row] for page in pages)
+    wide = GeneratedCandidates(_gan(0.0), retrieval, 8)
+    for row, pages in enumerate(wide.candidates(observation).items[:, :4].tolist()):
+        assert all(set(page) >= left[row] for page in pages)
+
+
+def test_renewed_networks_are_copies() -> None:
+    observation, source = random_waiting(20, 60), _source(0.0)
+    first = source.candidates(observation)
+    for parameter in source.gan.generator.parameters():
+        parameter.data.mul_(3)
+    np.testing.assert_array_equal(source.candidates(observation).items, first.items)  # decides with what it was given
+    source.renew(source.gan)
+    assert (source.candidates(observation).items[:, :4] != first.items[:, :4]).any(axis=2).mean() > 0.5
+    np.testing.assert_array_equal(source.candidates(observation).items[:, 4:], first.items[:, 4:])
