@@ -104,7 +104,7 @@ def test_what_is_shown_is_the_candidate_and_the_reward_is_its_clicks() -> None:
         np.testing.assert_array_equal(
             vectors[info["items"]].mean(axis=0), observation["candidates"].reshape(5, -1)[action]
         )
-        assert info["source"] == ["similarity", "neighbours", "popularity", "neighbours", "random"][action]
+        assert info["source"] == ["similarity", "neighbours", "popularity", "contrast", "popular contrast"][action]
         assert reward == info["clicks"].sum() == info["reward_parts"]["click"]
         rewards.append(reward)
         observation = env.reset()[0] if terminated else following
