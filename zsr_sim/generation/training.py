@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -70,11 +71,7 @@ class GanTrainer:
         likelihood, adversarial = self.settings.likelihood_steps, self.settings.adversarial_steps
         total = likelihood + 2 * adversarial
         figures = {"held_out_nll_start": self.held_out_nll()}
-        for step in range(likelihood):
-            self._learn_likelihood(step / likelihood)
-            if (step + 1) % max(likelihood // 10, 1) == 0:
-                report(step + 1, total, figures | {"held_out_nll": self.held_out_nll()})
-        figures["held_out_nll"] = self.held_out_nll()
+        figures["held_out_nll"] = self._pre_train(total, figures, report)
         for step in range(adversarial):  # the discriminator first learns to tell, alone
             figures["discriminator_accuracy"] = self._learn_to_judge()
             if (step + 1) % 20 == 0:
@@ -84,6 +81,20 @@ class GanTrainer:
         self._adversarial(likelihood + adversarial, total, figures, report)
         self.calibrate()
         return figures | {"held_out_nll": self.held_out_nll(), "acceptance": self.acceptance()}
+
+    def _pre_train(self, total: int, figures: dict[str, float], report: Report) -> float:
+        """Learn by likelihood; keeps the weights that were best on held-out sequences and returns their loss, nats."""
+        best, good = math.inf, self.gan.generator.state_dict()
+        steps = self.settings.likelihood_steps
+        for step in range(steps):
+            self._learn_likelihood(step / steps)
+            if (step + 1) % max(steps // 10, 1) == 0 or step + 1 == steps:
+                now = self.held_out_nll()
+                report(step + 1, total, figures | {"held_out_nll": now})
+                if now < best:
+                    best, good = now, copy.deepcopy(self.gan.generator.state_dict())
+        self.gan.generator.load_state_dict(good)
+        return best
 
     def _adversarial(self, done: int, total: int, figures: dict[str, float], report: Report) -> None:
         for group in self._generator_steps.param_groups:
