@@ -82,6 +82,26 @@ def test_likelihood_reaches_the_entropy_and_sequences_follow_the_rule(rule: int)
     assert follows_the_rule(trainer, rule) > 0.99
 
 
+def test_pre_training_keeps_the_weights_that_were_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps after the tenth do harm."""
+    learn = GanTrainer._learn_likelihood
+    best: dict[str, Tensor] = {}
+
+    def learn_or_harm(trainer: GanTrainer, progress: float) -> None:
+        if progress < 0.5:
+            learn(trainer, progress)
+            best.update({name: value.clone() for name, value in trainer.gan.generator.state_dict().items()})
+        else:
+            trainer.gan.generator.scale.data += 1
+
+    monkeypatch.setattr(GanTrainer, "_learn_likelihood", learn_or_harm)
+    trainer = trainer_of(GO_ROUND, likelihood_steps=20)
+    figures = trainer.run(silent)
+    assert figures["held_out_nll"] == trainer.held_out_nll() < figures["held_out_nll_start"]
+    kept = trainer.gan.generator.state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in best.items())
+
+
 def test_a_sample_of_a_large_catalogue_is_enough_to_learn_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_SOFTMAX_ITEMS", 6)
     trainer = trainer_of(GO_ROUND, batch_size=4)
