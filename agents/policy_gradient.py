@@ -23,7 +23,7 @@ from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.visits import observe
 from zsr_sim.envs.world import World
-from zsr_sim.generation.candidates import SOURCES, Candidates, CandidateSource
+from zsr_sim.generation.candidates import SOURCES, CandidateSource
 from zsr_sim.generation.relations import relations
 
 _GENERATOR = SOURCES.index("generator")
