@@ -136,7 +136,8 @@ class PolicyGradientTrainer:
         }
         if rollout.accepted:
             figures["acceptance"] = float(np.mean(rollout.accepted))
-        due = self.feedback_interval and self.update % self.feedback_interval == 0
+        # Not after the last update: the policy is used with the generator that it has learned with.
+        due = self.feedback_interval and self.update % self.feedback_interval == 0 < self.settings.updates - self.update
         if self.feedback and due and generated.sum() > 1:
             histories, pages = (np.concatenate(part) for part in zip(*rollout.shown, strict=True))
             clicks = np.concatenate(rollout.rewards).astype(np.float32)

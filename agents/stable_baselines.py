@@ -160,7 +160,7 @@ class StableBaselinesTrainer:
                 _POLICY,
                 VecMonitor(self.env),
                 policy_kwargs=_network_arguments(settings.hidden),
-                seed=seed,
+                seed=seed * env.num_envs % 2**32,  # SB3 seeds row i with seed + i: no row in two trainings
                 stats_window_size=self.steps_per_update,
                 device="cpu",
                 **ALGORITHMS[algorithm](settings, steps, env.num_envs),

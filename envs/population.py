@@ -18,7 +18,7 @@ from zsr_sim.envs.items import WorldItems, spherical_kmeans
 from zsr_sim.envs.noise import Purpose, normals, uniform4, uniforms
 from zsr_sim.envs.world import F32, I32, I64, Users
 from zsr_sim.errors import InputError
-from zsr_sim.interactions import Interactions
+from zsr_sim.interactions import Interactions, id_keys
 
 HISTORY_LENGTH = 50
 _ORGANIC = int(Purpose.ORGANIC)
@@ -87,7 +87,7 @@ class MadeUpPopulation:
         """Users whose mean click level is `traits.base_click_rate`."""
         raw = cls(items, choice, traits, seed, n_interests=n_interests)
         some = raw._without_history(np.arange(512, dtype=np.int64))
-        return replace(raw, click_bias=_level(items, choice, traits, some, seed))
+        return replace(raw, click_bias=_level(items, choice, traits, some, some.ids, seed))
 
     @property
     def people(self) -> int | None:
@@ -130,7 +130,9 @@ class FittedPopulation:
     """The people of a log: a visit is by one of them, with the tastes and the history that the log shows.
 
     tastes: float32 (people, interests, d). histories: int32 (people, length). codes: int64 (people,), which user of the
-    log it is. Visit i is by person `order[i mod people]`; visits of one person differ in luck only.
+    log it is. keys: int64 (people,), a hash of the user's id, ascending: people stand in an order that has nothing to
+    do with the log's, and a person keeps side and traits when others join. Visit i is by person i mod people; visits of
+    one person differ in luck only.
     """
 
     items: WorldItems
@@ -140,6 +142,7 @@ class FittedPopulation:
     tastes: NDArray[np.float32]
     histories: NDArray[np.int32]
     codes: NDArray[np.int64]
+    keys: NDArray[np.int64]
     click_bias: float
 
     @property
@@ -149,7 +152,7 @@ class FittedPopulation:
 
     def split(self, share: float, seed: int) -> tuple[FittedPopulation, FittedPopulation]:
         """People are told apart by a draw of their own, whatever other people there are."""
-        second = uniforms(seed, self.codes, 0, Purpose.SAMPLE_USERS, 1)[:, 0] < share
+        second = uniforms(seed, self.keys, 0, Purpose.SAMPLE_USERS, 1)[:, 0] < share
         if second.all() or not second.any():
             raise InputError(
                 f"a share of {share} of {len(self.codes)} people leaves a part without anybody; "
@@ -158,15 +161,15 @@ class FittedPopulation:
         return self._only(~second), self._only(second)
 
     def _only(self, rows: NDArray[np.bool_]) -> FittedPopulation:
-        return replace(self, tastes=self.tastes[rows], histories=self.histories[rows], codes=self.codes[rows])
+        columns = ("tastes", "histories", "codes", "keys")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     def visit(self, ids: NDArray[np.int64]) -> Users:
         """Users with the history of their log."""
         ids = np.asarray(ids, dtype=np.int64)
         rows = ids % len(self.codes)
-        people = self.codes[rows]
-        click, bored, leave = _drawn_traits(self.traits, self.seed, people, self.click_bias)
-        return Users(ids, people, self.tastes[rows], click, bored, leave, self.histories[rows])
+        click, bored, leave = _drawn_traits(self.traits, self.seed, self.keys[rows], self.click_bias)
+        return Users(ids, self.codes[rows], self.tastes[rows], click, bored, leave, self.histories[rows])
 
 
 def fit(
@@ -200,6 +203,9 @@ def fit(
             f"{len(codes)} users have {min_interactions} interactions or more; "
             f"at least 20 are needed to fit a population"
         )
+    keys = id_keys([log.user_ids[code] for code in codes])
+    order = np.argsort(keys)
+    codes, keys = codes[order], keys[order]
     liked = _liked(log)
     starts, ends = log.starts[codes], log.starts[codes + 1]
     early = _tastes(items.vectors, log.items, liked, starts, ends - 1, n_interests)
@@ -209,9 +215,10 @@ def fit(
     for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
         last = log.items[max(start, end - HISTORY_LENGTH) : end]
         histories[row, HISTORY_LENGTH - len(last) :] = last
-    fitted = FittedPopulation(items, choice, traits, seed, tastes, histories, codes.astype(np.int64), -4.0)
-    some = fitted.visit(np.arange(min(512, len(codes)), dtype=np.int64))
-    return replace(fitted, click_bias=_level(items, choice, traits, some, seed))
+    fitted = FittedPopulation(items, choice, traits, seed, tastes, histories, codes.astype(np.int64), keys, -4.0)
+    some = min(512, len(codes))
+    own = keys[:some]
+    return replace(fitted, click_bias=_level(items, choice, traits, fitted.visit(np.arange(some)), own, seed))
 
 
 def quality_from(log: Interactions, n_items: int) -> NDArray[np.float32]:
@@ -242,12 +249,17 @@ def _drawn_traits(
     return click, bored, leave
 
 
-def _level(items: WorldItems, choice: ChoiceLaw, traits: Traits, users: Users, seed: int) -> float:
-    """The click bias at which a random item that is looked at is clicked with `base_click_rate`, by bisection."""
+def _level(
+    items: WorldItems, choice: ChoiceLaw, traits: Traits, users: Users, keys: NDArray[np.int64], seed: int
+) -> float:
+    """The click bias at which a random item that is looked at is clicked with `base_click_rate`, by bisection.
+
+    keys: int64 (n,), whose traits these users have.
+    """
     rows = (uniforms(seed, users.ids, 1, Purpose.SAMPLE_USERS, 64) * len(items)).astype(np.int64)  # (n, 64)
     cosine = np.einsum("nkd,nmd->nkm", users.tastes, items.vectors[rows]).max(axis=1)  # (n, 64)
     logits = choice.affinity_weight * cosine + choice.quality_weight * items.quality[rows]
-    own = normals(seed, users.people, 0, Purpose.TRAITS, 3)[:, :1] * traits.click_bias_sd  # as in `_drawn_traits`
+    own = normals(seed, keys, 0, Purpose.TRAITS, 3)[:, :1] * traits.click_bias_sd  # as in `_drawn_traits`
     low, high = -30.0, 30.0
     for _ in range(60):
         middle = (low + high) / 2

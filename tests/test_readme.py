@@ -1,4 +1,4 @@
-"""Every command and code block of the README runs; only the sizes are cut."""
+"""Every command and code block of the README runs, with small sizes; the two that install are run by `.ci/run`."""
 
 import re
 import shlex

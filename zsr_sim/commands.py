@@ -109,7 +109,11 @@ def compare(
             kind = "" if alone else f", {name}"
             trained = _train(name, scene, settings, job.seed, run, phases, kind, kind)
             trained.save(run, f"seed-{job.seed}" if alone else f"{name.replace(':', '-')}-seed-{job.seed}")
-            ready |= {arm: checked(arm, trained.agent, scene) for arm, spec in arms.items() if spec.label == name}
+            ready |= {
+                arm: checked(arm, trained.agent, scene)
+                for arm, spec in arms.items()
+                if spec.learns and spec.label == name
+            }
             training[name] = {str(job.seed): trained.final_figures()}
         visits = _visit(scene, {arm: ready[arm] for arm in arms}, job, settings, phases)
         results = compare_strategies(

@@ -1,7 +1,7 @@
 """One place for numba's flags: a typed decorator for the scalar laws and the loops over users.
 
 numba keeps compiled code beside each file and renews it when that file changes, but not when a law changes that it took
-from another file: after editing a law in a checkout, delete `envs/__pycache__/*.nb?`.
+from another file: after editing a law in a checkout, delete `*.nb?` in all `__pycache__` folders.
 """
 
 import functools

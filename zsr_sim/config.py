@@ -13,7 +13,7 @@ from zsr_sim.errors import InputError
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class WorldSettings(_Strict):
@@ -25,8 +25,10 @@ class WorldSettings(_Strict):
     topics: int = Field(16, ge=1, description="topics that a user can be bored with")
     interests: int = Field(3, ge=1, description="interests of a user")
     base_click_rate: float = Field(0.06, gt=0, lt=1, description="clicks on a random item that is looked at")
-    quality_weight: float = Field(0.5, ge=0, description="logits per standard deviation of quality; made-up users only")
-    affinity_weight: float = Field(16.0, ge=0, description="logits per unit of cosine; made-up users only")
+    quality_weight: float = Field(0.5, ge=0, description="logits per standard deviation of quality")
+    affinity_weight: float = Field(
+        16.0, ge=0, description="logits per unit of cosine; for made-up users, a log fits it"
+    )
     examination_decay: float = Field(0.5, ge=0, description="position bias: position j is looked at j ** -decay")
     boredom: float = Field(1.5, ge=0, description="logits that a click on a topic costs its next items")
     boredom_memory: float = Field(0.8, ge=0, le=1, description="share of boredom left after a page")

@@ -68,7 +68,8 @@ class Scene:
             )
         return (
             f"Tastes and the weight of affinity are fitted to the log of {self.dataset.catalogue.name}; click level, "
-            "position bias, boredom and leaving are defaults that such a log cannot show. "
+            "position bias, the weight of popularity, boredom, drift and leaving are defaults that such a log cannot "
+            "show. "
             "Whether this world orders strategies as reality does has not been checked."
         )
 

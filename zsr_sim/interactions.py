@@ -176,6 +176,12 @@ def _code_feedback(
     return tuple(distinct.tolist()), codes.astype(np.int8)
 
 
+def id_keys(ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return int64 (n,) in 0..2**62-1, each a function of one id alone: 62 bits of BLAKE2b."""
+    digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8).digest() for name in ids)
+    return (np.frombuffer(digests, dtype="<u8") >> np.uint64(2)).astype(np.int64)
+
+
 def _uniform_of_ids(ids: Sequence[str], seed: int) -> npt.NDArray[np.float64]:
     """Return (n,) numbers in [0, 1), each a function of (seed, id): the first 8 bytes of keyed BLAKE2b."""
     keyed = hashlib.blake2b(digest_size=8, key=hashlib.sha256(str(seed).encode()).digest())

@@ -38,7 +38,7 @@ from zsr_sim.runs import Run, load_checkpoint
 
 POLICY_GRADIENT = "policy-gradient"
 STABLE_BASELINES = "sb3:"
-HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 500  # of the generator's sequences
+HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 500  # of the users, and of their sequences
 FEWEST_SEQUENCES = 20
 
 OnProgress = Callable[[str, int, int, dict[str, float]], None]
@@ -282,12 +282,13 @@ def _candidates(
 
 def _sequences(scene: Scene, seed: int) -> tuple[Sequences, Sequences]:
     """The generator's sequences: to train on, and held out."""
-    sequences = continuations(scene.log, scene.world.slate_size)
-    if len(sequences) < FEWEST_SEQUENCES:
+    parts = scene.log.split_users(HELD_OUT_SHARE, seed)  # by user: one user's sequences share items
+    held_out, train = (continuations(part, scene.world.slate_size) for part in parts)
+    if len(train) < FEWEST_SEQUENCES or not len(held_out):
         raise InputError(
-            f"the log of {scene.dataset.catalogue.name} gives {len(sequences)} sequences to train the generator on, "
-            f"at least {FEWEST_SEQUENCES} are needed; use a longer log, or --set generator.candidates=0 to go without"
+            f"the log of {scene.dataset.catalogue.name} gives {len(train)} sequences to train the generator on and "
+            f"{len(held_out)} to hold out; at least {FEWEST_SEQUENCES} and 1 are needed: use a longer log, or "
+            "--set generator.candidates=0 to go without"
         )
-    order = np.random.default_rng(seed).permutation(len(sequences))
-    held_out = min(MOST_HELD_OUT, int(len(sequences) * HELD_OUT_SHARE))
-    return sequences.take(order[held_out:]), sequences.take(order[:held_out])
+    order = np.random.default_rng(seed).permutation(len(held_out))
+    return train, held_out.take(order[:MOST_HELD_OUT])

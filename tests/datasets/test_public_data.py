@@ -1,7 +1,6 @@
 """The published data sets are read exactly: known counts, first rows, odd rows."""
 
 import gzip
-import time
 from pathlib import Path
 
 import numpy as np
@@ -73,16 +72,6 @@ def test_movielens_titles_with_commas_quotes_and_no_genres(movielens: Dataset) -
     assert any('"' in title for title in titles)
     assert not any("no genres listed" in text for text in movielens.catalogue.texts)
     assert sum(text == title for text, title in zip(movielens.catalogue.texts, titles, strict=True)) == 34
-
-
-@pytest.mark.parametrize("name", ["movietweetings-100k", "ml-latest-small"])
-def test_reading_is_quick(shared_data: Path, name: str) -> None:
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        load(shared_data / name)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 2
 
 
 def test_other_public_folders_are_named_as_unknown(shared_data: Path) -> None:

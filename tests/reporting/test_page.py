@@ -127,7 +127,7 @@ def test_the_verdicts_stand_first_in_the_words_of_the_verdict(tmp_path: Path) ->
     told = [p.text for p in page.all("p")]
     assert f"How far to trust it: {TRUST}" in told
     assert any(p.startswith("The rule: Ship only if the 95\xa0% interval") for p in told)
-    assert any("400 simulated users, none of them trained on, met the same luck" in p for p in told)
+    assert any("400 simulated visits, of users never trained on, met the same luck" in p for p in told)
 
 
 def test_tables_hold_the_numbers_of_the_results(tmp_path: Path) -> None:

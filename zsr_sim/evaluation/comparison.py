@@ -49,7 +49,8 @@ def compare_strategies(
 
         sqrt((v_a + v_b) / v_d),   v: squared standard errors of both means and of their difference; null where v_d = 0.
 
-    The verdict follows `VERDICT_RULE`; `users_needed` is null unless it is inconclusive. All numbers are finite.
+    The verdict follows `VERDICT_RULE`; `users_needed` is null unless it is inconclusive and nobody visits twice. All
+    numbers are finite.
 
     Raises ValueError where the strategies met different users or a figure is not finite, InputError for an unknown
     baseline or fewer than two people.
@@ -114,7 +115,8 @@ def _compare(
         luck="independent luck" if independent else "paired",
     )
     verdict = decide(difference, guardrails)
-    needed = users_needed(effect, guardrails) if verdict == "inconclusive" else None
+    repeated = len(np.unique(a.people)) < len(a.people)  # then more visits of the same people would not settle it
+    needed = users_needed(effect, guardrails) if verdict == "inconclusive" and not repeated else None
     return {
         "baseline": names[0],
         "candidate": names[1],

@@ -130,6 +130,7 @@ def _content(name: str, run: Findings, figures: Path) -> dict[str, Any]:
         "trust": run.results.get("world", {}).get("trust"),
         "baselines": ", ".join(sorted({c["baseline"] for c in run.comparisons})),
         "users": f"{run.results['users']:,}" if run.comparisons else "",
+        "people": f"{people:,}" if (people := run.results.get("world", {}).get("people")) else "",
         "luck": "other" if any(c["luck"] == "independent" for c in run.comparisons) else "the same",
         "strategies": _strategy_rows(run),
         "more_metrics": _more_rows(run.results),
