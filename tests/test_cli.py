@@ -72,6 +72,12 @@ def compare(out: str, *words: str, agents: tuple[str, ...] = ("similarity", "ran
     return results
 
 
+def test_a_path_that_cannot_be_is_told_in_a_line() -> None:
+    long = "x" * 300
+    for words in (("data", "check", long), ("report", long)):
+        assert "name too long" in zsr_sim(*words, code=2).output.lower()
+
+
 def train(out: str, *words: str) -> Result:
     start = ("train", "--data", "data", "--agent", "policy-gradient", "--users", "50", "--out", out)
     return zsr_sim(*start, *words, "--set", *ASSIGNMENTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -18,6 +19,9 @@ if TYPE_CHECKING:  # torch takes seconds to import; --help answers at once
     from zsr_sim.console import Screen
 
 
+_WRONG_PATH = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+
+
 class Group(TyperGroup):
     """Says what a person can put right in a line or two, exit code 2; a bug keeps its traceback, exit code 1."""
 
@@ -27,6 +31,11 @@ class Group(TyperGroup):
             return super().invoke(ctx)
         except InputError as error:
             typer.echo(f"zsr-sim: {error}", err=True)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            if error.errno not in _WRONG_PATH or error.filename is None:
+                raise
+            typer.echo(f"zsr-sim: {str(error.filename)[:200]}: {error.strerror}; name another file or folder", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             typer.echo("zsr-sim: interrupted", err=True)
