@@ -34,9 +34,7 @@ class ItemTable:
     @classmethod
     def of(cls, retrieval: Retrieval, dtype: torch.dtype = torch.float32) -> ItemTable:
         """The catalogue of a retrieval, in the precision of the networks that read it."""
-        appeal = np.log1p(retrieval.popularity)
-        appeal = appeal / max(float(appeal.max()), 1e-12)
-        return cls(torch.from_numpy(retrieval.vectors).to(dtype), torch.from_numpy(appeal).to(dtype))
+        return cls(torch.from_numpy(retrieval.vectors).to(dtype), torch.from_numpy(retrieval.appeal).to(dtype))
 
 
 @dataclass(frozen=True)

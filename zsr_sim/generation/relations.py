@@ -47,8 +47,6 @@ def relate(observation: Observation, candidates: Candidates, retrieval: Retrieva
     lasting, recent = (pooled(observation.histories, retrieval.vectors, decay) for decay in _DECAYS)  # each (n, d)
     items = retrieval.vectors[candidates.items]  # (n, candidates, slate, d)
     means = items.mean(axis=2)  # (n, candidates, d)
-    appeal = np.log1p(retrieval.popularity)
-    appeal = appeal / max(float(appeal.max()), 1e-12)
     cosines = []
     for view in (lasting, recent):
         each = np.einsum("ncsd,nd->ncs", items, view)
@@ -58,7 +56,7 @@ def relate(observation: Observation, candidates: Candidates, retrieval: Retrieva
     cosines += [nearness[:, :, i] for i in range(len(_LAST))]
     cosines.append((means**2).sum(axis=2))
     bounded = np.clip(np.stack(cosines, axis=2), -1, 1)  # rounding takes cosines of unit vectors past 1
-    levels = np.stack([candidates.plausibility, appeal[candidates.items].mean(axis=2)], axis=2)
+    levels = np.stack([candidates.plausibility, retrieval.appeal[candidates.items].mean(axis=2)], axis=2)
     kinds = np.eye(len(SOURCES), dtype=np.float32)[candidates.sources]  # (n, candidates, sources)
     scalars = np.concatenate([bounded, levels, kinds], axis=2).astype(np.float32)
     return Relations(lasting, recent, means, scalars, _context(observation, candidates.items.shape[2]))

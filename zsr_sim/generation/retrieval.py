@@ -25,11 +25,14 @@ class Retrieval:
     """Scores over one catalogue.
 
     vectors: float32 (n_items, d), unit length. popularity: float32 (n_items,), how often each was consumed, >= 0.
+    appeal: float32 (n_items,), popularity on a log scale, 0 .. 1; 0 for an item that no log has seen.
     """
 
     def __init__(self, vectors: NDArray[np.float32], popularity: NDArray[np.float32]) -> None:
         self.vectors = vectors
         self.popularity = popularity
+        counts = np.log1p(popularity)
+        self.appeal = np.asarray(counts / max(float(counts.max()), 1e-12), dtype=np.float32)
         self._vectors64 = torch.from_numpy(vectors.astype(np.float64))
         self._popular = torch.from_numpy(popularity / max(float(popularity.max()), 1.0)).float()
 
