@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from zsr_sim.errors import InputError
 
 if TYPE_CHECKING:  # torch takes seconds to import; --help answers at once
-    from zsr_sim.commands import Outcome
+    from zsr_sim.commands.experiments import Outcome
     from zsr_sim.console import Screen
 
 
@@ -121,10 +121,10 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """The main job on the built-in films: train, compare, report."""
-    from zsr_sim import commands
+    from zsr_sim.commands import experiments
 
-    job = commands.Job("films", users, seed, assignments=assignments or [], command=ctx.meta["command"])
-    _print(commands.demo(job, out, _screen(as_json)), as_json)
+    job = experiments.Job("films", users, seed, assignments=assignments or [], command=ctx.meta["command"])
+    _print(experiments.demo(job, out, _screen(as_json)), as_json)
 
 
 @app.command(cls=ManyValues)
@@ -144,13 +144,13 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a strategy in the closed loop, then try it on users never trained on."""
-    from zsr_sim import commands
+    from zsr_sim.commands import experiments
 
     seeds = seeds or [0]
-    job = commands.Job(
+    job = experiments.Job(
         data, users, seeds[0], encoder, config, assignments or [], batch_size, command=ctx.meta["command"]
     )
-    _print(commands.train(job, agent, seeds, out, _screen(as_json)), as_json)
+    _print(experiments.train(job, agent, seeds, out, _screen(as_json)), as_json)
 
 
 @app.command(cls=ManyValues)
@@ -169,12 +169,12 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """The same simulated users under every strategy; a verdict for each against the first."""
-    from zsr_sim import commands
+    from zsr_sim.commands import experiments
 
-    job = commands.Job(
+    job = experiments.Job(
         data, users, seed, encoder, config, assignments or [], batch_size, other_luck, ctx.meta["command"]
     )
-    _print(commands.compare(job, agents, out, _screen(as_json)), as_json)
+    _print(experiments.compare(job, agents, out, _screen(as_json)), as_json)
 
 
 @app.command()

@@ -17,8 +17,9 @@ from zsr_sim.encoders.space import ItemSpace
 from zsr_sim.encoders.text import load_encoder
 from zsr_sim.envs.choice import ChoiceLaw
 from zsr_sim.envs.dynamics import DynamicsLaw
+from zsr_sim.envs.fitting import fit, quality_from
 from zsr_sim.envs.items import WorldItems, make_items
-from zsr_sim.envs.population import MadeUpPopulation, Population, Traits, fit, quality_from
+from zsr_sim.envs.population import MadeUpPopulation, Population, Traits
 from zsr_sim.envs.world import World
 from zsr_sim.errors import InputError
 from zsr_sim.generation.retrieval import Retrieval

@@ -5,7 +5,8 @@ import pytest
 
 from tests.envs.tiny import random_items
 from zsr_sim.envs.choice import ChoiceLaw
-from zsr_sim.envs.population import HISTORY_LENGTH, MadeUpPopulation, Traits, fit, organic
+from zsr_sim.envs.fitting import fit
+from zsr_sim.envs.population import HISTORY_LENGTH, MadeUpPopulation, Traits, organic
 from zsr_sim.generation.sequences import Sequences, continuations, training_log
 from zsr_sim.interactions import Interactions
 

@@ -10,15 +10,14 @@ from tests.envs.tiny import random_items
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.choice import ChoiceLaw
 from zsr_sim.envs.dynamics import DynamicsLaw
+from zsr_sim.envs.fitting import fit, quality_from
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.population import (
     HISTORY_LENGTH,
     FittedPopulation,
     MadeUpPopulation,
     Traits,
-    fit,
     organic,
-    quality_from,
 )
 from zsr_sim.envs.world import Users, World
 from zsr_sim.errors import InputError
