@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from zsr_sim.encoders.history import pooled
+from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.generation.retrieval import Retrieval
 
@@ -17,6 +22,11 @@ class Random:
         """A page of random items for each user."""
         return Decision(self.retrieval.at_random(observation, self.slate_size))
 
+    def scores(self, observation: Observation) -> NDArray[np.float32]:
+        """An order of its own for each user and step, float32 (n, n_items) in 0 .. 1."""
+        keys = (observation.seeds, observation.users, observation.steps)
+        return uniforms(*keys, Purpose.RANDOM_ITEMS, len(self.retrieval.vectors)).astype(np.float32)
+
 
 @dataclass(frozen=True)
 class Popularity:
@@ -28,6 +38,10 @@ class Popularity:
     def act(self, observation: Observation) -> Decision:
         """The most popular page for each user."""
         return Decision(self.retrieval.by_popularity(observation, self.slate_size))
+
+    def scores(self, observation: Observation) -> NDArray[np.float32]:
+        """How often each item was consumed, float32 (n, n_items); the same for everybody."""
+        return np.tile(self.retrieval.popularity, (len(observation), 1))
 
 
 @dataclass(frozen=True)
@@ -43,3 +57,8 @@ class Similarity:
     def act(self, observation: Observation) -> Decision:
         """The nearest page for each user."""
         return Decision(self.retrieval.by_history(observation, self.slate_size))
+
+    def scores(self, observation: Observation) -> NDArray[np.float32]:
+        """Cosine of each item with the history, float32 (n, n_items)."""
+        queries = pooled(observation.histories, self.retrieval.vectors)
+        return self.retrieval.similarity(queries).numpy()

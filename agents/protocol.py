@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.errors import InputError
@@ -24,6 +25,17 @@ class Agent(Protocol):
         A slate holds different rows of the catalogue, best first. It should be a function of the user's own row: then
         results do not depend on the batch size. Randomness: `zsr_sim.envs.noise.uniforms` with the observation's
         seeds, users and steps meets the same luck whenever the run is repeated.
+        """
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """What an agent may offer beside `act`: a score for every item, by which `recommend` and `evaluate ranking` rank."""
+
+    def scores(self, observation: Observation) -> NDArray[np.float32]:
+        """float32 (len(observation), n_items), finite, higher is better; items that the user has seen included.
+
+        Whoever ranks leaves seen items out. Like a page, a row should be a function of the user's own row.
         """
 
 

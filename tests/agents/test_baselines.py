@@ -5,6 +5,7 @@ import pytest
 
 from tests.generation.waiting import random_retrieval, random_waiting, unseen, waiting
 from zsr_sim.agents.baselines import Popularity, Random, Similarity
+from zsr_sim.agents.protocol import Scoring
 from zsr_sim.generation.retrieval import Retrieval
 
 DEGREES = np.deg2rad([0, 10, 25, 45, 90, 180])
@@ -47,3 +48,20 @@ def test_alone_as_in_a_batch(kind: type[Random | Popularity | Similarity]) -> No
     together = agent.act(observation).slates
     for row in range(40):
         np.testing.assert_array_equal(agent.act(observation.take(slice(row, row + 1))).slates[0], together[row])
+
+
+@pytest.mark.parametrize("kind", [Popularity, Similarity])
+def test_the_page_is_what_the_scores_rank_first_among_new_items(kind: type[Popularity | Similarity]) -> None:
+    agent, observation = kind(random_retrieval(), 5), random_waiting(40, 60)
+    scores = agent.scores(observation)
+    assert (scores.dtype, scores.shape) == (np.float32, (40, 60))
+    for row, page in enumerate(agent.act(observation).slates.tolist()):
+        new = sorted(unseen(observation, row, 60), key=lambda item: (-scores[row, item], item))
+        assert sorted(scores[row, new[:5]]) == sorted(scores[row, page])
+
+
+def test_random_scores_are_even_and_each_users_own() -> None:
+    scores = Random(random_retrieval(), 5).scores(random_waiting(400, 60))
+    assert np.bincount(scores.argmax(axis=1), minlength=60).max() < 25  # 6.7 expected
+    assert scores.mean() == pytest.approx(0.5, abs=0.01)
+    assert isinstance(Random(random_retrieval(), 5), Scoring)
