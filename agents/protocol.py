@@ -30,7 +30,7 @@ class Agent(Protocol):
 
 @runtime_checkable
 class Scoring(Protocol):
-    """What an agent may offer beside `act`: a score for every item, by which `recommend` and `evaluate ranking` rank."""
+    """What an agent may offer beside `act`: scores for all items, by which `recommend` and `evaluate ranking` rank."""
 
     def scores(self, observation: Observation) -> NDArray[np.float32]:
         """float32 (len(observation), n_items), finite, higher is better; items that the user has seen included.

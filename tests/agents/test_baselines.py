@@ -54,7 +54,8 @@ def test_alone_as_in_a_batch(kind: type[Random | Popularity | Similarity]) -> No
 def test_the_page_is_what_the_scores_rank_first_among_new_items(kind: type[Popularity | Similarity]) -> None:
     agent, observation = kind(random_retrieval(), 5), random_waiting(40, 60)
     scores = agent.scores(observation)
-    assert (scores.dtype, scores.shape) == (np.float32, (40, 60))
+    assert scores.dtype == np.float32
+    assert scores.shape == (40, 60)
     for row, page in enumerate(agent.act(observation).slates.tolist()):
         new = sorted(unseen(observation, row, 60), key=lambda item: (-scores[row, item], item))
         assert sorted(scores[row, new[:5]]) == sorted(scores[row, page])
