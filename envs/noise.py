@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     RANDOM_ITEMS = 10
     ANCHOR = 11
     GENERATE_NOISE = 12
+    RESAMPLE = 13
 
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

@@ -129,8 +129,8 @@ class FittedPopulation:
 
     tastes: float32 (people, interests, d). histories: int32 (people, length). codes: int64 (people,), which user of the
     log it is. keys: int64 (people,), a hash of the user's id, ascending: people stand in an order that has nothing to
-    do with the log's, and a person keeps side and traits when others join. Visit i is by person i mod people; visits of
-    one person differ in luck only.
+    do with the log's, and a person keeps side and traits when others join. Visit i is by person i mod rows; visits of
+    one person differ in luck only. Rows with one key are one person (`replicates.bootstrap`).
     """
 
     items: WorldItems
@@ -146,7 +146,7 @@ class FittedPopulation:
     @property
     def people(self) -> int | None:
         """Number of people in the log with enough interactions to be fitted."""
-        return len(self.codes)
+        return len(np.unique(self.keys))
 
     def split(self, share: float, seed: int) -> tuple[FittedPopulation, FittedPopulation]:
         """People are told apart by a draw of their own, whatever other people there are."""
@@ -167,7 +167,7 @@ class FittedPopulation:
         ids = np.asarray(ids, dtype=np.int64)
         rows = ids % len(self.codes)
         click, bored, leave = _drawn_traits(self.traits, self.seed, self.keys[rows], self.click_bias)
-        return Users(ids, self.codes[rows], self.tastes[rows], click, bored, leave, self.histories[rows])
+        return Users(ids, self.keys[rows], self.tastes[rows], click, bored, leave, self.histories[rows])
 
 
 def organic(items: WorldItems, choice: ChoiceLaw, users: Users, length: int, seed: int) -> NDArray[np.int32]:

@@ -30,6 +30,7 @@ TEST_SHARE = 0.2  # of a log's people, kept for evaluation
 WORLD_SEED = 0  # who the users are; a run's own seed decides what is learned and what luck they meet
 
 Progress = Callable[[int, int], None]
+Resample = Callable[[Interactions], Interactions]
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,15 @@ def make_scene(
     encoder: str | None = None,
     progress: Progress | None = None,
     space: ItemSpace | None = None,
+    resample: Resample | None = None,
 ) -> Scene:
     """Read a data set, encode its texts (cached), and make its users.
 
     space: the item space of a trained strategy, so that the same strategy can be tried on another catalogue; None fits
-    one to this catalogue. Raises InputError for data, an encoder or settings that do not fit each other.
+    one to this catalogue. resample: makes another log of the log, for another world of the same people (for instance
+    `lambda log: bootstrap(log, seed, replicate)`, envs/replicates.py); a person is on the same side, train or test, in
+    each. Raises InputError for data, an encoder or settings that do not fit each other, or a log to resample that is
+    not there.
     """
     dataset = load(data)
     n = len(dataset.catalogue)
@@ -126,6 +131,10 @@ def make_scene(
     space = space or ItemSpace.fit(text_vectors, settings.dimensions)
     vectors = space.project(text_vectors)
     log = dataset.interactions
+    if resample is not None:
+        if log is None:
+            raise InputError(f"{dataset.catalogue.name} has no log, its users are made up; other worlds need a log")
+        log = resample(log)
     items = make_items(vectors, quality_from(log, n) if log is not None else None, settings.topics, WORLD_SEED)
     population = _population(items, log, settings)
     train, test = population.split(TEST_SHARE, WORLD_SEED)

@@ -102,16 +102,16 @@ class Interactions:
         return np.searchsorted(self.users, np.arange(self.n_users + 1)).astype(np.int64)
 
     def of_users(self, codes: Sequence[int] | npt.NDArray[np.integer]) -> "Interactions":
-        """Return the log of the given distinct users only; the new code k stands for the old ``codes[k]``.
+        """Return the log of the given users only; the new code k stands for the old ``codes[k]``.
+
+        A code that is given twice makes two users with the same id and the same rows (a bootstrap sample).
 
         Raises:
-            ValueError: a code outside 0..n_users-1, or twice.
+            ValueError: a code outside 0..n_users-1.
         """
         chosen = np.asarray(codes, dtype=np.int64)  # (k,)
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < self.n_users:
             raise ValueError(f"user codes must lie in 0..{self.n_users - 1}, got {chosen.min()}..{chosen.max()}")
-        if len(np.unique(chosen)) != len(chosen):
-            raise ValueError("user codes must be distinct")
         lengths = np.diff(self.starts)[chosen]  # (k,)
         users = np.repeat(np.arange(len(chosen)), lengths)  # (rows,)
         first = np.cumsum(lengths) - lengths  # (k,), where each user's rows begin in the new log

@@ -150,7 +150,7 @@ def test_visits_go_round_the_people(fitted: FittedPopulation) -> None:
     ids = np.arange(650)
     users = fitted.visit(ids)
     np.testing.assert_array_equal(users.ids, ids)
-    np.testing.assert_array_equal(users.people, fitted.codes[ids % 300])
+    np.testing.assert_array_equal(users.people, fitted.keys[ids % 300])
     assert len(np.unique(users.people)) == fitted.people
     for f in fields(Users):
         if f.name != "ids":  # the luck is a visit's own
@@ -165,7 +165,7 @@ def test_train_and_test_are_other_people(fitted: FittedPopulation) -> None:
     assert not set(train.codes.tolist()) & set(test.codes.tolist())
     assert sorted([*train.codes, *test.codes]) == list(range(300))
     assert abs(len(test.codes) - 90) < 4 * np.sqrt(300 * 0.3 * 0.7)
-    assert set(test.visit(np.arange(1000)).people.tolist()) == set(test.codes.tolist())
+    assert set(test.visit(np.arange(1000)).people.tolist()) == set(test.keys.tolist())
     row_of = np.argsort(fitted.codes)
     for part in (train, test):
         rows = row_of[part.codes]
@@ -224,7 +224,7 @@ def test_visits_leave_the_fit_alone(fitted: FittedPopulation) -> None:
     np.testing.assert_array_equal(fitted.tastes, kept[0])
     np.testing.assert_array_equal(fitted.histories, kept[1])
     for array in (users.tastes, users.histories, users.people):
-        assert not any(np.shares_memory(array, own) for own in (fitted.tastes, fitted.histories, fitted.codes))
+        assert not any(np.shares_memory(array, own) for own in (fitted.tastes, fitted.histories, fitted.keys))
 
 
 def test_too_few_people_are_refused() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.envs.population import HISTORY_LENGTH, MadeUpPopulation, Population, organic
+from zsr_sim.envs.population import HISTORY_LENGTH, FittedPopulation, MadeUpPopulation, Population, organic
 from zsr_sim.interactions import Interactions
 
 
@@ -50,8 +50,8 @@ def continuations(log: Interactions, slate_size: int, per_user: int = 6, minimum
 
 def training_log(population: Population, log: Interactions | None, users: int = 4000, length: int = 30) -> Interactions:
     """What the training users consumed before any recommender: their part of the log, or made-up users' own choices."""
-    if log is not None:
-        return log.of_users(population.visit(np.arange(population.people or 0)).people)
+    if log is not None and isinstance(population, FittedPopulation):
+        return log.of_users(population.codes)
     if not isinstance(population, MadeUpPopulation):
         raise TypeError(f"a population without a log must be made up, got {type(population).__name__}")
     ids = np.arange(users, dtype=np.int64) + 2**39  # far from the ids that visits use
