@@ -5,6 +5,7 @@ from another file: after editing a law in a checkout, delete `*.nb?` in all `__p
 """
 
 import functools
+import types
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -25,18 +26,22 @@ def law(function: F) -> F:
 def batched(function: F) -> F:
     """Compile a loop over users (`numba.prange`) to run on all cores; users must not read each other's state.
 
-    The last argument must be an array with a row per user: small batches run on one thread, since waking the others
-    costs more than they do (and ten times more on a machine that others use, too).
+    The last argument must be an array with a row per user: small batches run in a plain loop on one thread, compiled
+    apart, since waking the others costs more than they do (and ten times more on a machine that others use, too).
+    Sums belong in a `law`, which is compiled once for both: so a user's numbers are the same to the bit in any batch.
     """
-    compiled = numba.njit(cache=True, parallel=True, fastmath=_FASTMATH, error_model="numpy")(function)
+    alone = numba.njit(cache=True, fastmath=_FASTMATH, error_model="numpy")(_renamed(function, "_alone"))
+    together = numba.njit(cache=True, parallel=True, fastmath=_FASTMATH, error_model="numpy")(function)
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
-        threads = numba.get_num_threads()
-        numba.set_num_threads(1 if len(arguments[-1]) < _SMALL else threads)
-        try:
-            return compiled(*arguments)
-        finally:
-            numba.set_num_threads(threads)
+        return (alone if len(arguments[-1]) < _SMALL else together)(*arguments)
 
     return cast(F, call)
+
+
+def _renamed(function: F, suffix: str) -> F:
+    """A twin of a function under a name of its own, which numba's cache goes by."""
+    twin = types.FunctionType(function.__code__, function.__globals__, function.__name__ + suffix)
+    twin.__qualname__, twin.__module__ = function.__qualname__ + suffix, function.__module__
+    return cast(F, twin)

@@ -4,27 +4,32 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.compiled import batched
+from zsr_sim.compiled import batched, law
+
+
+@law
+def _pool_one(history: NDArray[np.int32], vectors: NDArray[np.float32], decay: float, out: NDArray[np.float32]) -> None:
+    d = vectors.shape[1]
+    weight, total = 1.0, np.zeros(d)
+    for j in range(history.shape[0] - 1, -1, -1):
+        item = history[j]
+        if item < 0:
+            break
+        for k in range(d):
+            total[k] += weight * vectors[item, k]
+        weight *= decay
+    length = 0.0
+    for k in range(d):
+        length += total[k] * total[k]
+    length = max(np.sqrt(length), 1e-12)
+    for k in range(d):
+        out[k] = total[k] / length
 
 
 @batched
 def _pool(histories: NDArray[np.int32], vectors: NDArray[np.float32], decay: float, out: NDArray[np.float32]) -> None:
-    d = vectors.shape[1]
     for i in numba.prange(histories.shape[0]):
-        weight, total = 1.0, np.zeros(d)
-        for j in range(histories.shape[1] - 1, -1, -1):
-            item = histories[i, j]
-            if item < 0:
-                break
-            for k in range(d):
-                total[k] += weight * vectors[item, k]
-            weight *= decay
-        length = 0.0
-        for k in range(d):
-            length += total[k] * total[k]
-        length = max(np.sqrt(length), 1e-12)
-        for k in range(d):
-            out[i, k] = total[k] / length
+        _pool_one(histories[i], vectors, decay, out[i])
 
 
 def pooled(histories: NDArray[np.int32], vectors: NDArray[np.float32], decay: float = 0.9) -> NDArray[np.float32]:
