@@ -1,8 +1,8 @@
 """Direct retrieval: pages by similarity, by neighbours of a past item, by popularity, by contrast, at random.
 
 Items that the user has consumed or was shown in this visit are left out as long as the catalogue holds others.
-Scores are summed in double precision and compared in single precision: so the items found do not depend on how many
-users are scored together, and equal texts tie exactly.
+Scores are summed in double precision and compared in single precision, each user alone: so the items found do not
+depend on how many users are scored together, and equal texts tie exactly (the one that stands first wins).
 """
 
 import numba
@@ -14,10 +14,12 @@ from zsr_sim.compiled import batched, law
 from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.noise import Purpose, uniform4, uniforms
 from zsr_sim.envs.observation import Observation
+from zsr_sim.generation.index import ItemIndex, dot, holds, nearest, neighbours, place
 
 CONTRAST = (0.95, 0.5)  # decay of the lasting and of the recent taste
-_LEFT_OUT = 1e3  # far below every score, yet in the same order: a catalogue that is used up starts again
-_LATER = 10.0  # below every score, and far above what is left out
+_NO_CONTRAST = 1e-6  # a difference of two unit vectors that is nothing but rounding
+_NEIGHBOURS = 64  # of each item that are known beforehand, in catalogues of up to so many items:
+_MOST_KNOWN = 100_000
 _RANDOM_ITEMS = int(Purpose.RANDOM_ITEMS)
 
 
@@ -25,7 +27,8 @@ class Retrieval:
     """Scores over one catalogue.
 
     vectors: float32 (n_items, d), unit length. popularity: float32 (n_items,), how often each was consumed, >= 0.
-    appeal: float32 (n_items,), popularity on a log scale, 0 .. 1; 0 for an item that no log has seen.
+    appeal: float32 (n_items,), popularity on a log scale, 0 .. 1; 0 for an item that no log has seen. index: over the
+    vectors; up to `EXACT` items every search is exact.
     """
 
     def __init__(self, vectors: NDArray[np.float32], popularity: NDArray[np.float32]) -> None:
@@ -33,8 +36,11 @@ class Retrieval:
         self.popularity = popularity
         counts = np.log1p(popularity)
         self.appeal = np.asarray(counts / max(float(counts.max()), 1e-12), dtype=np.float32)
+        self.index = ItemIndex.of(vectors)
         self._vectors64 = torch.from_numpy(vectors.astype(np.float64))
         self._popular = torch.from_numpy(popularity / max(float(popularity.max()), 1.0)).float()
+        self._neighbours = neighbours(self.index, vectors, _NEIGHBOURS if len(vectors) <= _MOST_KNOWN else 0)
+        self._by_popularity = np.argsort(-popularity, kind="stable").astype(np.int32)
 
     def similarity(self, queries: NDArray[np.float32]) -> torch.Tensor:
         """Cosine of each query (n, d) with each item, float32 (n, n_items); a zero query is answered by popularity."""
@@ -44,16 +50,15 @@ class Retrieval:
         scores[unknown] = self._popular
         return scores
 
-    def top(self, scores: torch.Tensor, observation: Observation, k: int) -> NDArray[np.int32]:
-        """The k best items for each user, best first, int32 (n, k); `scores` (n, n_items) is written into."""
-        for seen in (observation.histories, observation.shown):
-            rows, columns = np.nonzero(seen >= 0)
-            scores[torch.from_numpy(rows), torch.from_numpy(seen[rows, columns].astype(np.int64))] -= _LEFT_OUT
-        return scores.topk(k, dim=1).indices.numpy().astype(np.int32)
+    def nearest(self, queries: NDArray[np.float32], observation: Observation, k: int) -> NDArray[np.int32]:
+        """The k new items nearest to each query (n, d), best first, int32 (n, k); a zero query gets popular ones."""
+        out = np.empty((len(queries), k), dtype=np.int32)
+        _nearest(self.index, self._by_popularity, queries, observation.histories, observation.shown, out)
+        return out
 
     def by_history(self, observation: Observation, k: int, decay: float = 0.9) -> NDArray[np.int32]:
         """The items most similar to the recency-decayed mean of the history."""
-        return self.top(self.similarity(pooled(observation.histories, self.vectors, decay)), observation, k)
+        return self.nearest(pooled(observation.histories, self.vectors, decay), observation, k)
 
     def by_neighbour(self, observation: Observation, k: int, which: int) -> NDArray[np.int32]:
         """The items most similar to one item of the history, drawn evenly from it; `which` numbers the draw."""
@@ -61,24 +66,37 @@ class Retrieval:
         lengths = (observation.histories >= 0).sum(axis=1)
         columns = observation.histories.shape[1] - 1 - (luck * lengths).astype(np.int64)
         anchors = observation.histories[np.arange(len(observation)), columns]
-        queries = np.where(anchors[:, None] >= 0, self.vectors[anchors], np.float32(0))  # (n, d)
-        return self.top(self.similarity(queries), observation, k)
+        out = np.empty((len(observation), k), dtype=np.int32)
+        _neighbours(
+            self.index, self._neighbours, self._by_popularity, self.vectors, anchors, observation.histories,
+            observation.shown, out,
+        )  # fmt: skip
+        return out
 
     def by_popularity(self, observation: Observation, k: int) -> NDArray[np.int32]:
         """The items that were consumed most."""
-        return self.top(self._popular.repeat(len(observation), 1), observation, k)
+        out = np.empty((len(observation), k), dtype=np.int32)
+        _popular(self._by_popularity, observation.histories, observation.shown, out)
+        return out
 
     def by_contrast(self, observation: Observation, k: int, among: int | None = None) -> NDArray[np.int32]:
         """What the user likes in the long run and has not had just now: lasting minus recent taste, best first.
 
-        among: rank that many of the most popular new items before all others; None: all are alike.
+        among: rank that many of the most popular new items before all others; None: all are alike. Who consumed a
+        single item has no contrast and gets popular items.
         """
         lasting, recent = (pooled(observation.histories, self.vectors, decay) for decay in CONTRAST)
-        scores = self.similarity(lasting - recent)  # (n, n_items)
-        if among is not None:
-            pool = self.by_popularity(observation, min(among, len(self.vectors))).astype(np.int64)  # (n, among)
-            scores -= torch.full_like(scores, _LATER).scatter_(1, torch.from_numpy(pool), 0.0)
-        return self.top(scores, observation, k)
+        queries = lasting - recent  # (n, d)
+        queries[np.abs(queries).max(axis=1) < _NO_CONTRAST] = 0
+        if among is None:
+            return self.nearest(queries, observation, k)
+        pool = self.by_popularity(observation, min(among, len(self.vectors)))  # (n, among)
+        few = len(self.vectors) < among + observation.histories.shape[1] + observation.shown.shape[1]
+        out = np.empty((len(queries), k), dtype=np.int32)
+        if few or among < k:  # the pool may hold fewer new items than the page: others follow
+            out = self.nearest(queries, observation, k)
+        _rank_first(self.vectors, queries, pool, observation.histories, observation.shown, out)
+        return out
 
     def at_random(self, observation: Observation, k: int) -> NDArray[np.int32]:
         """Items drawn evenly, int32 (n, k)."""
@@ -88,6 +106,84 @@ class Retrieval:
             observation.shown, out,
         )  # fmt: skip
         return out
+
+
+@law
+def _most_popular(
+    order: NDArray[np.int32], history: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32]
+) -> None:
+    """The first items of `order` that are new to the user; where there are too few, old ones follow."""
+    count = 0
+    for old in (False, True):
+        for j in range(order.shape[0]):
+            if count == out.shape[0]:
+                return
+            if (holds(history, order[j]) or holds(shown, order[j])) == old:
+                out[count] = order[j]
+                count += 1
+
+
+@batched
+def _popular(
+    order: NDArray[np.int32], histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32]
+) -> None:
+    for i in numba.prange(out.shape[0]):
+        _most_popular(order, histories[i], shown[i], out[i])
+
+
+@batched
+def _nearest(
+    index: ItemIndex, order: NDArray[np.int32], queries: NDArray[np.float32],
+    histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
+) -> None:  # fmt: skip
+    for i in numba.prange(out.shape[0]):
+        if queries[i].any():
+            nearest(index, queries[i], histories[i], shown[i], out[i], np.empty(out.shape[1], dtype=np.float32))
+        else:
+            _most_popular(order, histories[i], shown[i], out[i])
+
+
+@batched
+def _neighbours(
+    index: ItemIndex, known: NDArray[np.int32], order: NDArray[np.int32], vectors: NDArray[np.float32],
+    anchors: NDArray[np.int32], histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """New items nearest to one item each: the known neighbours (n_items, m) first, a search where they do not fill."""
+    k = out.shape[1]
+    for i in numba.prange(out.shape[0]):
+        if anchors[i] < 0:
+            _most_popular(order, histories[i], shown[i], out[i])
+            continue
+        count = 0
+        for item in known[anchors[i]]:
+            if count < k and not (holds(histories[i], item) or holds(shown[i], item)):
+                out[i, count] = item
+                count += 1
+        if count < k:
+            nearest(index, vectors[anchors[i]], histories[i], shown[i], out[i], np.empty(k, dtype=np.float32))
+
+
+@batched
+def _rank_first(
+    vectors: NDArray[np.float32], queries: NDArray[np.float32], pool: NDArray[np.int32],
+    histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Put the new items of each user's pool (n, among), the nearest first, before what `out` (n, k) holds."""
+    k = out.shape[1]
+    for i in numba.prange(out.shape[0]):
+        page, scores, count, contrast = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32), 0, queries[i].any()
+        for item in pool[i]:
+            if not (holds(histories[i], item) or holds(shown[i], item)):
+                if contrast:
+                    count = place(page, scores, count, item, dot(vectors[item], queries[i]))
+                elif count < k:
+                    page[count] = item
+                    count += 1
+        for item in out[i]:
+            if count < k and not holds(page[:count], item):
+                page[count] = item
+                count += 1
+        out[i] = page
 
 
 @law

@@ -1,0 +1,183 @@
+"""The items nearest to a point of the item space: every item is looked at in a small catalogue, some in a large one.
+
+An inverted file (Sivic and Zisserman 2003; Jégou, Douze and Schmid 2011, section 3, without compression): items lie in
+cells around the centres of a spherical k-means, and a search looks into the cells whose centres are nearest. With
+sqrt(n) cells its cost grows with the square root of the catalogue.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from zsr_sim.compiled import batched, law
+from zsr_sim.encoders.space import unit
+from zsr_sim.envs.noise import Purpose, uniforms
+
+EXACT = 4096
+"""Up to so many items every search looks at all of them."""
+_PROBES = 8  # cells that a search looks into
+_SAMPLE = 64  # items per cell that the centres are fitted to
+_ROUNDS = 10  # of k-means
+
+
+class ItemIndex(NamedTuple):
+    """A catalogue in cells, as the compiled searches read it.
+
+    centres: float32 (cells, d). starts: int64 (cells + 1,), where each cell's items begin. items: int32 (n,), item
+    rows, cell by cell and ascending within each. vectors: float32 (n, d), in that order. probes: cells to look into.
+    """
+
+    centres: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    items: NDArray[np.int32]
+    vectors: NDArray[np.float32]
+    probes: int
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.float32], exact: int = EXACT) -> ItemIndex:
+        """An index over unit vectors, float32 (n, d); one cell, hence exact, where n is at most `exact`."""
+        n = len(vectors)
+        cells = 1 if n <= exact else round(np.sqrt(n))
+        centres, cell = _cells(vectors, cells)
+        order = np.argsort(cell, kind="stable")
+        starts = np.concatenate([[0], np.bincount(cell, minlength=cells).cumsum()])
+        return cls(centres, starts, order.astype(np.int32), np.ascontiguousarray(vectors[order]), min(_PROBES, cells))
+
+
+@law
+def dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Scalar product, summed in double precision: equal vectors score equally, whatever is scored beside them."""
+    total = 0.0
+    for k in range(a.shape[0]):
+        total += a[k] * b[k]
+    return total
+
+
+@law
+def holds(items: NDArray[np.int32], item: int) -> bool:
+    """Whether an item is among these; without a way out of the loop, so that it runs on vector registers."""
+    found = False
+    for j in range(items.shape[0]):
+        found |= items[j] == item
+    return found
+
+
+@law
+def place(items: NDArray[np.int32], scores: NDArray[np.float32], count: int, item: int, score: float) -> int:
+    """Insert an item into the best so far, best first (ties: the lower row); returns how many there are now.
+
+    items, scores: (k,), of which the first `count` are filled.
+    """
+    k: int = items.shape[0]
+    rounded = np.float32(score)
+    if count == k and (scores[k - 1] > rounded or (scores[k - 1] == rounded and items[k - 1] < item)):
+        return count
+    j = min(count, k - 1)
+    while j > 0 and (scores[j - 1] < rounded or (scores[j - 1] == rounded and items[j - 1] > item)):
+        items[j], scores[j] = items[j - 1], scores[j - 1]
+        j -= 1
+    items[j], scores[j] = item, rounded
+    return min(count + 1, k)
+
+
+@law
+def nearest(
+    index: ItemIndex,
+    query: NDArray[np.float32],
+    history: NDArray[np.int32],
+    shown: NDArray[np.int32],
+    items: NDArray[np.int32],
+    scores: NDArray[np.float32],
+) -> None:
+    """Fill `items` (k,) with the items nearest to `query` (d,) that are neither in `history` nor in `shown`.
+
+    Where the cells hold too few, all are looked at; where the catalogue does, old items follow, the nearest first.
+    """
+    count = 0
+    cells = len(index.centres)
+    if index.probes < cells:
+        probed, likeness = np.empty(index.probes, dtype=np.int32), np.empty(index.probes, dtype=np.float32)
+        found = 0
+        for c in range(cells):
+            found = place(probed, likeness, found, c, dot(index.centres[c], query))
+        for p in range(index.probes):
+            begin, end = index.starts[probed[p]], index.starts[probed[p] + 1]
+            count = _scan(index, begin, end, query, history, shown, False, items, scores, count)
+    if count < items.shape[0]:
+        count = _scan(index, 0, len(index.items), query, history, shown, False, items, scores, 0)
+    if count < items.shape[0]:
+        new = count
+        _scan(index, 0, len(index.items), query, history, shown, True, items[new:], scores[new:], 0)
+
+
+@law
+def _scan(
+    index: ItemIndex,
+    begin: int,
+    end: int,
+    query: NDArray[np.float32],
+    history: NDArray[np.int32],
+    shown: NDArray[np.int32],
+    old: bool,
+    items: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    count: int,
+) -> int:
+    """Place the items at begin .. end of the index that are old (or new) to the user; returns how many are placed."""
+    k = items.shape[0]
+    for row in range(begin, end):
+        score = dot(index.vectors[row], query)
+        if count < k or np.float32(score) >= scores[k - 1]:
+            item = index.items[row]
+            if (holds(history, item) or holds(shown, item)) == old:
+                count = place(items, scores, count, item, score)
+    return count
+
+
+def neighbours(index: ItemIndex, vectors: NDArray[np.float32], m: int) -> NDArray[np.int32]:
+    """The m items nearest to each item (fewer in a smaller catalogue), nearest first, without itself; int32 (n, m)."""
+    out = np.empty((len(vectors), max(min(m, len(vectors) - 1), 0)), dtype=np.int32)
+    if out.size:
+        _neighbours(index, vectors, out)
+    return out
+
+
+@batched
+def _neighbours(index: ItemIndex, vectors: NDArray[np.float32], out: NDArray[np.int32]) -> None:
+    for i in numba.prange(out.shape[0]):
+        itself, nothing = np.full(1, i, dtype=np.int32), np.full(1, -1, dtype=np.int32)
+        nearest(index, vectors[i], itself, nothing, out[i], np.empty(out.shape[1], dtype=np.float32))
+
+
+def _cells(vectors: NDArray[np.float32], cells: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Centres, float32 (cells, d), and the cell of each item, int64 (n,), by spherical k-means on a sample."""
+    n = len(vectors)
+    if cells == 1:
+        return unit(vectors.mean(axis=0, keepdims=True)).astype(np.float32), np.zeros(n, dtype=np.int64)
+    luck = uniforms(0, np.arange(n), 0, Purpose.RANDOM_ITEMS, 1)[:, 0]
+    sample = vectors[np.argsort(luck)[: _SAMPLE * cells]]
+    centres, cell = sample[:cells].copy(), np.empty(len(sample), dtype=np.int64)
+    for _ in range(_ROUNDS):
+        _assign(sample, centres, cell)
+        sums = np.zeros(centres.shape)
+        np.add.at(sums, cell, sample)
+        filled = np.bincount(cell, minlength=cells) > 0  # an empty cell keeps its centre
+        centres[filled] = unit(sums[filled])
+    whole = np.empty(n, dtype=np.int64)
+    _assign(vectors, centres, whole)
+    return centres, whole
+
+
+@batched
+def _assign(vectors: NDArray[np.float32], centres: NDArray[np.float32], cell: NDArray[np.int64]) -> None:
+    for i in numba.prange(cell.shape[0]):
+        best = -np.inf
+        for c in range(centres.shape[0]):
+            cosine = dot(centres[c], vectors[i])
+            if cosine > best:
+                best = cosine
+                cell[i] = c
