@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 from torch import Tensor, nn
 
+from zsr_sim.agents.distribution import PageDistribution, seen_items
 from zsr_sim.agents.scoring import CandidateScorer
 from zsr_sim.config import AgentSettings
 from zsr_sim.envs.noise import Purpose, uniforms
@@ -50,6 +51,14 @@ class PolicyGradient:
         actions = logits.argmax(axis=1)
         chosen = candidates.sources[np.arange(len(actions)), actions]
         return Decision(candidates.chosen(actions), tuple(SOURCES[s] for s in chosen), candidates.accepted)
+
+    def distribution(self, observation: Observation) -> PageDistribution:
+        """The stochastic policy that was learned: softmax of the scores over the candidates (`act` takes the best)."""
+        candidates = self.source.candidates(observation)
+        logits, _ = self.judge(*relations(observation, candidates, self.source.retrieval))
+        n_items = len(self.source.retrieval.vectors)
+        excluded = seen_items(observation, n_items, self.source.slate_size)
+        return PageDistribution(candidates.items, softmax(logits, axis=1), np.zeros(len(logits)), n_items, excluded)
 
     @torch.inference_mode()
     def judge(

@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     ANCHOR = 11
     GENERATE_NOISE = 12
     RESAMPLE = 13
+    LOGGING = 14
 
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

@@ -300,3 +300,18 @@ def test_advantages_at_lambda_1_are_returns_less_values_and_at_0_errors(seed: in
 def test_examples_of_the_docstrings() -> None:
     found = doctest.testmod(policy_gradient)
     assert (found.attempted, found.failed) == (1, 0)
+
+
+def test_the_distribution_is_the_softmax_that_learning_draws_from() -> None:
+    trainer = trainer_of()
+    for _ in range(3):
+        trainer.step()
+    observation = waiting_lovers(trainer, 50)
+    found = trainer.agent.distribution(observation)
+    candidates = trainer.agent.source.candidates(observation)
+    logits, _ = trainer.agent.judge(*relations(observation, candidates, trainer.agent.source.retrieval))
+    likely = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    best = trainer.agent.act(observation).slates
+    np.testing.assert_allclose(found.slate_propensity(best), likely.max(axis=1))
+    for c in range(AXES):
+        np.testing.assert_allclose(found.slate_propensity(candidates.items[:, c]), likely[:, c])
