@@ -12,6 +12,7 @@ from zsr_sim.compiled import batched
 from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import SOURCES, Candidates
+from zsr_sim.generation.index import holds
 from zsr_sim.generation.retrieval import Retrieval
 
 _DECAYS = (0.95, 0.6)  # a lasting taste, and what was consumed just now: their difference is what boredom shows in
@@ -59,7 +60,7 @@ def relate(observation: Observation, candidates: Candidates, retrieval: Retrieva
     levels = np.stack([candidates.plausibility, retrieval.appeal[candidates.items].mean(axis=2)], axis=2)
     kinds = np.eye(len(SOURCES), dtype=np.float32)[candidates.sources]  # (n, candidates, sources)
     scalars = np.concatenate([bounded, levels, kinds], axis=2).astype(np.float32)
-    return Relations(lasting, recent, means, scalars, _context(observation, candidates.items.shape[2]))
+    return Relations(lasting, recent, means, scalars, context(observation, candidates.items.shape[2]))
 
 
 def relations(
@@ -74,12 +75,35 @@ def relations(
     return related.scalars, related.context
 
 
-def _context(observation: Observation, slate_size: int) -> NDArray[np.float32]:
-    last = observation.shown[:, -slate_size:]  # (n, slate), -1 before the first page
-    taken = (last[:, :, None] == observation.histories[:, None, -slate_size:]) & (last >= 0)[:, :, None]
-    share = taken.any(axis=2).mean(axis=1)
-    used = (observation.histories >= 0).mean(axis=1)
-    return np.stack([share, np.minimum(observation.steps / 20.0, 1.0), used], axis=1).astype(np.float32)
+def tastes(observation: Observation, retrieval: Retrieval) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The pooled history under slow and under fast forgetting, float32 (n, d) each."""
+    lasting, recent = (pooled(observation.histories, retrieval.vectors, decay) for decay in _DECAYS)
+    return lasting, recent
+
+
+def context(observation: Observation, slate_size: int) -> NDArray[np.float32]:
+    """Where each user stands, float32 (n, N_CONTEXT), as in `Relations`."""
+    out = np.empty((len(observation), N_CONTEXT), dtype=np.float32)
+    _context(observation.histories, observation.shown, observation.steps, slate_size, out)
+    return out
+
+
+@batched
+def _context(
+    histories: NDArray[np.int32],
+    shown: NDArray[np.int32],
+    steps: NDArray[np.int64],
+    slate_size: int,
+    out: NDArray[np.float32],
+) -> None:
+    for i in numba.prange(out.shape[0]):
+        consumed = histories[i, -slate_size:]
+        taken = 0
+        for item in shown[i, -slate_size:]:
+            taken += item >= 0 and holds(consumed, item)
+        out[i, 0] = taken / slate_size
+        out[i, 1] = min(steps[i] / 20.0, 1.0)
+        out[i, 2] = (histories[i] >= 0).sum() / histories.shape[1]
 
 
 @batched
