@@ -12,7 +12,7 @@ from zsr_sim.compiled import batched
 from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import SOURCES, Candidates
-from zsr_sim.generation.index import holds
+from zsr_sim.generation.index import dot, holds
 from zsr_sim.generation.retrieval import Retrieval
 
 _DECAYS = (0.95, 0.6)  # a lasting taste, and what was consumed just now: their difference is what boredom shows in
@@ -45,22 +45,18 @@ class Relations:
 
 def relate(observation: Observation, candidates: Candidates, retrieval: Retrieval) -> Relations:
     """Relate each candidate page to its user; a row depends on that user alone, whatever the batch."""
-    lasting, recent = (pooled(observation.histories, retrieval.vectors, decay) for decay in _DECAYS)  # each (n, d)
-    items = retrieval.vectors[candidates.items]  # (n, candidates, slate, d)
-    means = items.mean(axis=2)  # (n, candidates, d)
-    cosines = []
-    for view in (lasting, recent):
-        each = np.einsum("ncsd,nd->ncs", items, view)
-        cosines += [each.mean(axis=2), each.max(axis=2)]
-    nearness = np.empty((*means.shape[:2], len(_LAST)), dtype=np.float32)
-    _nearness(retrieval.vectors, observation.histories, candidates.items, np.array(_LAST), nearness)
-    cosines += [nearness[:, :, i] for i in range(len(_LAST))]
-    cosines.append((means**2).sum(axis=2))
-    bounded = np.clip(np.stack(cosines, axis=2), -1, 1)  # rounding takes cosines of unit vectors past 1
+    lasting, recent = tastes(observation, retrieval)
+    n, count, slate = candidates.items.shape
+    means = np.empty((n, count, retrieval.vectors.shape[1]), dtype=np.float32)
+    cosines = np.empty((n, count, N_COSINES), dtype=np.float32)
+    _relate(
+        retrieval.vectors, observation.histories, candidates.items, np.array(_LAST), lasting, recent, means, cosines
+    )
+    bounded = np.clip(cosines, -1, 1)  # rounding takes cosines of unit vectors past 1
     levels = np.stack([candidates.plausibility, retrieval.appeal[candidates.items].mean(axis=2)], axis=2)
     kinds = np.eye(len(SOURCES), dtype=np.float32)[candidates.sources]  # (n, candidates, sources)
-    scalars = np.concatenate([bounded, levels, kinds], axis=2).astype(np.float32)
-    return Relations(lasting, recent, means, scalars, context(observation, candidates.items.shape[2]))
+    scalars = np.concatenate([bounded, levels, kinds], axis=2)
+    return Relations(lasting, recent, means, scalars, context(observation, slate))
 
 
 def relations(
@@ -107,27 +103,31 @@ def _context(
 
 
 @batched
-def _nearness(
-    vectors: NDArray[np.float32],
-    histories: NDArray[np.int32],
-    items: NDArray[np.int32],
-    lasts: NDArray[np.int64],
-    out: NDArray[np.float32],
-) -> None:
-    length = histories.shape[1]
+def _relate(
+    vectors: NDArray[np.float32], histories: NDArray[np.int32], items: NDArray[np.int32], lasts: NDArray[np.int64],
+    lasting: NDArray[np.float32], recent: NDArray[np.float32], means: NDArray[np.float32], out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """The mean vector of each page, and its cosines in the order of `Relations.scalars`."""
+    slate, d, length = items.shape[2], vectors.shape[1], histories.shape[1]
     for i in numba.prange(items.shape[0]):
         for c in range(items.shape[1]):
-            out[i, c] = 0.0
-            for j in range(items.shape[2]):
+            mean, row = means[i, c], out[i, c]
+            mean[:] = 0.0
+            row[:] = 0.0
+            row[1] = row[3] = -1.0
+            for j in range(slate):
                 item = vectors[items[i, c, j]]
+                for k in range(d):
+                    mean[k] += item[k] / slate
+                for view in range(2):
+                    cosine = dot(item, lasting[i] if view == 0 else recent[i])
+                    row[2 * view] += cosine / slate
+                    row[2 * view + 1] = max(row[2 * view + 1], cosine)
                 best, window = -1.0, len(lasts) - 1
                 for back in range(lasts[0]):
                     if back < length and histories[i, length - 1 - back] >= 0:
-                        other = vectors[histories[i, length - 1 - back]]
-                        cosine = 0.0
-                        for k in range(item.shape[0]):
-                            cosine += item[k] * other[k]
-                        best = max(best, cosine)
+                        best = max(best, dot(item, vectors[histories[i, length - 1 - back]]))
                     if window >= 0 and back + 1 == lasts[window]:
-                        out[i, c, window] += best / items.shape[2]
+                        row[4 + window] += best / slate
                         window -= 1
+            row[4 + len(lasts)] = dot(mean, mean)
