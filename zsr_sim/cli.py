@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +41,14 @@ class Group(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("zsr-sim: interrupted", err=True)
             raise typer.Exit(130) from None
+
+
+class Protocol(StrEnum):
+    """What `evaluate ranking` hides."""
+
+    warm = "warm"
+    cold = "cold"
+    both = "both"
 
 
 class ManyValues(TyperCommand):
@@ -85,6 +94,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 list_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+evaluate_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(evaluate_app, name="evaluate", help="Hold a strategy or a world against a log: ranking.")
 app.add_typer(data_app, name="data", help="Look at a data set: check | describe.")
 app.add_typer(list_app, name="list", help="What there is: agents | envs | data.")
 
@@ -205,6 +216,35 @@ def bench(
     settings = load_settings(config, assignments)
     found = measure(data, settings, repetitions, lambda name: screen.line(f"measuring {name}"))
     _say(found, _indented(found), as_json)
+
+
+@evaluate_app.command("ranking", cls=ManyValues)
+def evaluate_ranking(
+    ctx: typer.Context,
+    data: Data,
+    agents: Annotated[
+        list[str], typer.Option("--agents", "--agent", metavar="A B ...", help="differences: to the 1st")
+    ],
+    protocol: Annotated[Protocol, typer.Option(help="next items, held-out items, or both")] = Protocol.both,
+    min_interactions: Annotated[int, typer.Option(min=3, help="different items of a user who takes part")] = 5,
+    users: Annotated[int | None, typer.Option(min=2, help="tried at most [default: all]", show_default=False)] = None,
+    draws: Annotated[int, typer.Option(min=1, max=5, help="of held-out items")] = 5,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="run folder, a new one, with a figure")] = None,
+    encoder: Encoder = None,
+    config: Config = None,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Which strategy ranks hidden items of a log highest: each user's last one, and items that nobody consumed."""
+    from zsr_sim.commands import ranking
+
+    question = ranking.Question(
+        data, agents, protocol != Protocol.cold, protocol != Protocol.warm, min_interactions, users, draws, seed,
+        encoder, config, assignments or [], ctx.meta["command"],
+    )  # fmt: skip
+    found = ranking.evaluate_ranking(question, out, _screen(as_json))
+    _say(found if as_json else {}, [], as_json)
 
 
 @data_app.command("check")

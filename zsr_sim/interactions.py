@@ -138,12 +138,14 @@ class Interactions:
 
     def before(self, timestamp: float) -> "Interactions":
         """Return the rows strictly before `timestamp` (seconds since 1970); user codes stay."""
-        rows = np.flatnonzero(self.timestamps < timestamp)
-        return self._rows(rows, self.user_ids, self.users[rows])
+        return self.take(np.flatnonzero(self.timestamps < timestamp))
 
     def after(self, timestamp: float) -> "Interactions":
         """Return the rows at `timestamp` or later, the complement of `before`; user codes stay."""
-        rows = np.flatnonzero(self.timestamps >= timestamp)
+        return self.take(np.flatnonzero(self.timestamps >= timestamp))
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Interactions":
+        """Return these rows only, (k,), ascending; user codes stay."""
         return self._rows(rows, self.user_ids, self.users[rows])
 
     def _rows(

@@ -1,0 +1,69 @@
+"""Agents as `evaluate ranking` and `recommend` need them: built for a scene, without a training in the loop."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zsr_sim.agents.protocol import CheckedAgent
+from zsr_sim.agents.registry import find_agent
+from zsr_sim.errors import InputError
+from zsr_sim.experiment import Scene, fingerprint
+from zsr_sim.runs import CHECKPOINTS, read_manifest
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """An agent as a person named it.
+
+    label: what results call it. build: makes it for a scene and a seed, learning from the scene's log where it learns.
+    run: the run folder that it comes from, None for others. id_based: it knows items by their ids, not by their texts.
+    """
+
+    label: str
+    build: Callable[[Scene, int], CheckedAgent]
+    run: Path | None = None
+    id_based: bool = False
+
+
+def find_rankers(names: Sequence[str]) -> list[Ranker]:
+    """The agents of these names; one that is named again becomes "similarity#2".
+
+    Raises InputError for an unknown agent and for one that has to be trained in the loop first.
+    """
+    counts: Counter[str] = Counter()
+    rankers = []
+    for name in names:
+        ranker = find_ranker(name)
+        counts[ranker.label] += 1
+        number = counts[ranker.label]
+        rankers.append(ranker if number == 1 else replace(ranker, label=f"{ranker.label}#{number}"))
+    return rankers
+
+
+def find_ranker(name: str) -> Ranker:
+    """The agent of this name, run folder or class."""
+    spec = find_agent(name)
+    if spec.learns:
+        raise InputError(
+            f"{spec.label} is trained in the loop: zsr-sim train --agent {spec.label} --out runs/NAME first, "
+            "then name that run folder"
+        )
+    return Ranker(spec.label, lambda scene, _: spec.build(scene), _run_folder(name))
+
+
+def _run_folder(name: str) -> Path | None:
+    folder = Path(name)
+    if ":" in name or not folder.is_dir():
+        return None
+    folder = folder.resolve()
+    return folder.parent.parent if folder.parent.name == CHECKPOINTS else folder
+
+
+def knows_the_log(ranker: Ranker, scene: Scene) -> bool:
+    """Whether the agent comes from a run that was trained on this very data set."""
+    if ranker.run is None:
+        return False
+    return bool(read_manifest(ranker.run)["data"].get("fingerprint") == fingerprint(scene.dataset))

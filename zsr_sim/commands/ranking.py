@@ -1,0 +1,232 @@
+"""The work behind `zsr-sim evaluate ranking`: hide items, let every strategy look for them, say how well it did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zsr_sim.agents.protocol import CheckedAgent
+from zsr_sim.commands.rankers import Ranker, find_rankers, knows_the_log
+from zsr_sim.config import load_settings
+from zsr_sim.console import Phases, Screen
+from zsr_sim.envs.population import FittedPopulation
+from zsr_sim.errors import InputError
+from zsr_sim.evaluation.next_item import Placed, place
+from zsr_sim.evaluation.ranking_results import protocol_results
+from zsr_sim.evaluation.trials import (
+    COLD_DRAWS,
+    Trials,
+    cold_items,
+    first_encounters,
+    held_out_items,
+    leave_one_out,
+    of_users,
+)  # fmt: skip
+from zsr_sim.experiment import Scene, fingerprint, make_scene
+from zsr_sim.generation.retrieval import Retrieval
+from zsr_sim.generation.sequences import training_log
+from zsr_sim.interactions import Interactions
+from zsr_sim.reporting.numbers import with_interval
+from zsr_sim.reporting.ranking_curves import ranking_curves
+from zsr_sim.runs import RESULTS, Run, require_free
+
+MADE_UP_USERS = 1000  # on whom strategies are tried where there is no log
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person asked for.
+
+    cold, warm: the protocols. users: how many are tried at most, None for all; everybody is learned from. draws: of
+    held-out items in the cold protocol, 1 .. 5.
+    """
+
+    data: str
+    agents: Sequence[str]
+    warm: bool = True
+    cold: bool = True
+    min_interactions: int = 5
+    users: int | None = None
+    draws: int = COLD_DRAWS
+    seed: int = 0
+    encoder: str | None = None
+    config: Path | None = None
+    assignments: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Field:
+    """Whom strategies are tried on: the log of the trials, and what there is to learn from (None: the same log)."""
+
+    log: Interactions
+    train: Interactions | None
+    notes: list[str]
+
+
+def evaluate_ranking(question: Question, out: Path | None, screen: Screen) -> dict[str, Any]:
+    """Try every agent in every protocol; `out` gets a run folder. Returns results.json, and seconds beside it."""
+    if out is not None:
+        require_free(out)
+    settings = load_settings(question.config, question.assignments)
+    rankers = find_rankers(question.agents)
+    with Phases(screen) as phases:
+        scene = make_scene(
+            question.data, settings.world, question.encoder,
+            lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
+        )  # fmt: skip
+    field_ = _field(scene, question)
+    chosen = _chosen_users(scene, field_, rankers, question)
+    results: dict[str, Any] = {
+        "data": scene.dataset.catalogue.name,
+        "data_fingerprint": fingerprint(scene.dataset),
+        "encoder": scene.encoder,
+        "seed": question.seed,
+        "min_interactions": question.min_interactions,
+        "protocols": {},
+    }
+    seconds: dict[str, Any] = {}
+    for protocol in [name for name in ("warm", "cold") if getattr(question, name)]:
+        draws = [of_users(trials, chosen) for trials in _trials(protocol, field_, scene, question)]
+        able, left_out = _able(rankers, protocol, scene)
+        found, seconds[protocol] = _try_all(protocol, draws, able, scene, question, screen)
+        results["protocols"][protocol] = found | {"left_out": left_out}
+        _say(protocol, found, left_out, screen)
+    results["notes"] = field_.notes
+    for note in field_.notes:
+        screen.line(note)
+    if out is not None:
+        data = {"name": results["data"], "fingerprint": results["data_fingerprint"]} | dict(scene.dataset.report.counts)
+        with Run.create(out, question.command, settings, [question.seed], data) as run:
+            run.write_json(RESULTS, results)
+            screen.line(f"curves {ranking_curves(results['protocols'], run.figures / 'ranking.png')}")
+    return results | {"seconds": seconds} | ({} if out is None else {"run": str(out)})
+
+
+def _field(scene: Scene, question: Question) -> Field:
+    log = scene.dataset.interactions
+    if log is not None:
+        return Field(first_encounters(log, question.min_interactions), None, [])
+    tried = training_log(scene.test, None, users=MADE_UP_USERS)
+    note = (
+        f"{scene.dataset.catalogue.name} has no log: what is learned from and what is found are the own choices of "
+        "made-up users (other users for each), so this shows how strategies do in this world, not among people."
+    )
+    return Field(first_encounters(tried, question.min_interactions), scene.log, [note])
+
+
+def _chosen_users(scene: Scene, field_: Field, rankers: Sequence[Ranker], question: Question) -> np.ndarray[Any, Any]:
+    """Codes of the users who are tried; adds to the notes why they are not all."""
+    users = np.flatnonzero(np.diff(field_.log.starts) > 0)
+    knowing = [ranker.label for ranker in rankers if knows_the_log(ranker, scene)]
+    if knowing and isinstance(scene.test, FittedPopulation):
+        users = np.intersect1d(users, scene.test.codes)
+        field_.notes.append(
+            f"{', '.join(knowing)} learned from the training users of this log, so only its {len(users):,} test users "
+            "are tried, by every agent."
+        )
+    if question.users is not None and question.users < len(users):
+        some = np.random.default_rng([question.seed, len(users)]).choice(users, question.users, replace=False)
+        field_.notes.append(f"{question.users:,} of {len(users):,} users are tried (--users); all are learned from.")
+        users = np.sort(some)
+    if len(users) < 2:
+        raise InputError(f"{len(users)} users are left to try, at least 2 are needed; lower --min-interactions")
+    return users
+
+
+def _trials(protocol: str, field_: Field, scene: Scene, question: Question) -> list[Trials]:
+    n = len(scene.vectors)
+    if protocol == "warm":
+        return [leave_one_out(field_.log, n, field_.train)]
+    held_out = [held_out_items(field_.log, n, draw, question.seed) for draw in range(question.draws)]
+    return [cold_items(field_.log, items, field_.train) for items in held_out]
+
+
+def _able(rankers: Sequence[Ranker], protocol: str, scene: Scene) -> tuple[list[Ranker], dict[str, str]]:
+    """The agents that this protocol can be asked of, and why the others cannot."""
+    if protocol == "warm":
+        return list(rankers), {}
+    left_out = {
+        ranker.label: "knows items by their id: a cold item is nothing to it" if ranker.id_based else
+        "has been trained with these items, so they are not cold for it"
+        for ranker in rankers
+        if ranker.id_based or knows_the_log(ranker, scene)
+    }  # fmt: skip
+    return [ranker for ranker in rankers if ranker.label not in left_out], left_out
+
+
+def _try_all(
+    protocol: str, draws: Sequence[Trials], rankers: Sequence[Ranker], scene: Scene, question: Question, screen: Screen
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    placed: dict[str, list[Placed]] = {}
+    seconds: dict[str, dict[str, float]] = {}
+    with Phases(screen, len(rankers), 24) as phases:
+        for ranker in rankers:
+            show = partial(phases.show, f"{protocol}: {ranker.label}")
+            parts = [_try(ranker, trials, scene, question.seed, show) for trials in draws]
+            placed[ranker.label] = [part for part, _, _ in parts]
+            learning, ranking = sum(part[1] for part in parts), sum(part[2] for part in parts)
+            show(1, 1, f"{sum(map(len, draws)):,} ranked, learned in {learning:.1f} s, ranked in {ranking:.1f} s")
+            seconds[ranker.label] = {"learning": round(learning, 2), "ranking": round(ranking, 2)}
+    return protocol_results(draws, placed, scene.vectors, question.seed), seconds
+
+
+def _try(
+    ranker: Ranker, trials: Trials, scene: Scene, seed: int, show: Callable[[int, int, str], None]
+) -> tuple[Placed, float, float]:
+    """What an agent made of one draw, and the seconds of its learning and of its ranking."""
+    begin = time.perf_counter()
+    show(0, len(trials), "learning")
+    agent = _ready(ranker, trials, scene, seed)
+    learned = time.perf_counter()
+    placed = place(agent, trials, seed, lambda done, total: show(done, total, f"{done:,} of {total:,} ranked"))
+    return placed, learned - begin, time.perf_counter() - learned
+
+
+def _ready(ranker: Ranker, trials: Trials, scene: Scene, seed: int) -> CheckedAgent:
+    """The agent in a scene whose log is what may be learned from, and nothing else."""
+    popularity = np.bincount(trials.train.items, minlength=len(scene.vectors)).astype(np.float32)
+    return ranker.build(replace(scene, log=trials.train, retrieval=Retrieval(scene.vectors, popularity)), seed)
+
+
+def _say(protocol: str, found: dict[str, Any], left_out: dict[str, str], screen: Screen) -> None:
+    if protocol == "warm":
+        told = (
+            f"warm: the last item of {found['users']:,} users, among all {found['candidates']:,} that are new to them"
+        )
+    else:
+        told = (
+            f"cold: {found['trials']:,} interactions of {found['users']:,} users with held-out items, "
+            f"among about {found['candidates']:,} such items, {found['draws']} draws"
+        )
+    for line in ["", f"{told} (95 % intervals)", *ranking_table(found), *(f"{n}: {w}" for n, w in left_out.items())]:
+        screen.line(line)
+    screen.line()
+
+
+def ranking_table(found: dict[str, Any]) -> list[str]:
+    """The lines of a table of strategies; everything else is in the results."""
+    header = ("strategy", "HR@10", "NDCG@10", "HR@5", "HR@20", "MRR", "ROC AUC", "PR AUC", "coverage", "novelty",
+              "diversity")  # fmt: skip
+    rows = [header]
+    for name, agent in found["agents"].items():
+        metrics = agent["metrics"]
+        plain = [f"{metrics[key]['mean']:.3f}" for key in ("hr@5", "hr@20", "mrr", "roc_auc")]
+        plain += [f"{metrics['pr_auc']['mean']:.4f}", f"{agent['coverage']['coverage@10']:.3f}"]
+        plain += [f"{metrics['novelty@10']['mean']:.1f}", f"{metrics['diversity@10']['mean']:.2f}"]
+        rows.append((name, with_interval(metrics["hr@10"], 3), with_interval(metrics["ndcg@10"], 3), *plain))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    left = 3  # columns that are read from the left
+    return [
+        "   ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
