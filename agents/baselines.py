@@ -1,15 +1,18 @@
-"""Strategies without learning: the same retrieval on every page."""
+"""Strategies without learning that know nothing of the user: the same kind of page for everybody."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zsr_sim.agents.best import best_page
 from zsr_sim.agents.distribution import PageDistribution, seen_items
-from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.generation.retrieval import Retrieval
+from zsr_sim.interactions import Interactions
 
 
 @dataclass(frozen=True)
@@ -53,20 +56,36 @@ class Popularity:
 
 
 @dataclass(frozen=True)
-class Similarity:
-    """The items whose text is nearest to what the user consumed, recent items counting more.
+class Recency:
+    """The items that somebody consumed last, as far as the user has not seen them.
 
-    A user without history gets the most popular items.
+    freshness: float32 (n_items,), as `freshness_of` gives it.
     """
 
     retrieval: Retrieval
     slate_size: int
+    freshness: NDArray[np.float32]
 
     def act(self, observation: Observation) -> Decision:
-        """The nearest page for each user."""
-        return Decision(self.retrieval.by_history(observation, self.slate_size))
+        """The page of the latest items for each user."""
+        return Decision(best_page(self.scores(observation), observation, self.slate_size))
 
     def scores(self, observation: Observation) -> NDArray[np.float32]:
-        """Cosine of each item with the history, float32 (n, n_items)."""
-        queries = pooled(observation.histories, self.retrieval.vectors)
-        return self.retrieval.similarity(queries).numpy()
+        """`freshness`, float32 (n, n_items); the same for everybody."""
+        return np.tile(self.freshness, (len(observation), 1))
+
+
+def freshness_of(log: Interactions, popularity: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How late in the log each item was last consumed, as a rank in 0 .. 1, float32 (n_items,); 0: never.
+
+    Of items consumed last at the same time, the more popular one ranks higher.
+    """
+    last = np.full(len(popularity), -np.inf)
+    np.maximum.at(last, log.items, log.timestamps)
+    consumed = np.flatnonzero(np.isfinite(last))
+    ranks = np.zeros(len(last), dtype=np.float32)
+    if len(consumed):
+        pairs = np.stack([last, popularity], axis=1)[consumed]  # (consumed, 2), in their order a row is later
+        _, which = np.unique(pairs, axis=0, return_inverse=True)
+        ranks[consumed] = (which.ravel() + 1) / (which.max() + 1)
+    return ranks

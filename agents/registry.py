@@ -11,62 +11,98 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from zsr_sim.agents.baselines import Popularity, Random, Similarity
+from zsr_sim.agents.baselines import Popularity, Random, Recency, freshness_of
 from zsr_sim.agents.protocol import Agent, CheckedAgent
+from zsr_sim.agents.similarity import Similarity
+from zsr_sim.config import Settings
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.experiment import Scene
-from zsr_sim.learning import STABLE_BASELINES, learners, load_trained
+from zsr_sim.learning import STABLE_BASELINES, OnProgress, learners, load_trained, train_strategy
 from zsr_sim.runs import CHECKPOINTS, MANIFEST
 
-BASELINES: dict[str, tuple[type[Random | Popularity | Similarity], str]] = {
-    "random": (Random, "items drawn evenly from what the user has not seen"),
-    "popularity": (Popularity, "what most people consumed"),
-    "similarity": (Similarity, "what is nearest in meaning to the user's history"),
+Make = Callable[[Scene, Settings], Agent]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A strategy that acts without training. does, needs: one line on each, for a person."""
+
+    does: str
+    needs: str
+    make: Make
+
+
+def _random(scene: Scene, _: Settings) -> Agent:
+    return Random(scene.retrieval, scene.world.slate_size)
+
+
+def _popularity(scene: Scene, _: Settings) -> Agent:
+    return Popularity(scene.retrieval, scene.world.slate_size)
+
+
+def _recency(scene: Scene, _: Settings) -> Agent:
+    freshness = freshness_of(scene.log, scene.retrieval.popularity)
+    return Recency(scene.retrieval, scene.world.slate_size, freshness)
+
+
+def _similarity(scene: Scene, settings: Settings) -> Agent:
+    own = settings.similarity
+    return Similarity(scene.retrieval, scene.world.slate_size, own.temperature, own.threshold)
+
+
+READY = {
+    "random": Ready("items drawn evenly from what the user has not seen", "nothing", _random),
+    "popularity": Ready("what most people consumed", "a log", _popularity),
+    "recency": Ready("what somebody consumed last", "a log", _recency),
+    "similarity": Ready("what is nearest in meaning to the user's history", "nothing", _similarity),
 }
 OTHER_WAYS = {
-    "module:Class": "a class of your own, importable from the current folder (zsr_sim.agents.protocol)",
-    "runs/NAME": "the strategy that a run folder holds, trained",
-}
+    "module:Class": (
+        "a class of your own, importable from the current folder (zsr_sim.agents.protocol)", "what it asks for"
+    ),
+    "runs/NAME": ("the strategy that a run folder holds, trained", "the run folder"),
+}  # fmt: skip
 
 
-def known_agents() -> dict[str, str]:
-    """What a person may write, and one line on what it does."""
-    return {name: words for name, (_, words) in BASELINES.items()} | learners() | OTHER_WAYS
+def known_agents() -> dict[str, dict[str, str]]:
+    """What a person may write, and what each `does` and `needs`: nothing, a log, the loop, the hidden state."""
+    named: dict[str, Any] = READY | learners()
+    rows = {name: (entry.does, entry.needs) for name, entry in named.items()} | OTHER_WAYS
+    return {name: {"does": does, "needs": needs} for name, (does, needs) in rows.items()}
 
 
 @dataclass(frozen=True)
 class AgentSpec:
     """An agent as a person named it.
 
-    label: what results call it. make: builds it for a scene; None for an agent that has to be trained first.
+    label: what results call it. make: builds it for a scene and settings; None for an agent that has to be trained
+    first.
     """
 
     label: str
-    make: Callable[[Scene], Agent] | None
+    make: Make | None
 
     @property
     def learns(self) -> bool:
         """Whether it has to be trained before it can act."""
         return self.make is None
 
-    def build(self, scene: Scene) -> CheckedAgent:
-        """The agent, ready for the scene.
+    def build(
+        self, scene: Scene, settings: Settings | None = None, seed: int = 0, on_progress: OnProgress | None = None
+    ) -> CheckedAgent:
+        """The agent, ready for the scene; one that learns is trained in it, with this seed (`train_strategy`).
 
-        Raises InputError for an agent that has to be trained, or one that does not fit the scene.
+        Raises InputError for an agent that does not fit the scene.
         """
+        settings = settings or Settings()
         if self.make is None:
-            raise InputError(f"{self.label} has to be trained first: zsr-sim train --agent {self.label}")
-        return checked(self.label, self.make(scene), scene)
+            return checked(self.label, train_strategy(self.label, scene, settings, seed, on_progress).agent, scene)
+        return checked(self.label, self.make(scene, settings), scene)
 
 
 def checked(label: str, agent: Agent, scene: Scene) -> CheckedAgent:
     """The agent under a label, with its pages checked against the scene."""
-    return CheckedAgent(label, agent, scene.world.slate_size, len(scene.dataset.catalogue))
-
-
-def build_agent(spec: str, scene: Scene) -> CheckedAgent:
-    """The agent that `spec` names, ready for the scene: `find_agent(spec).build(scene)`."""
-    return find_agent(spec).build(scene)
+    return CheckedAgent(label, agent, scene.world.slate_size, len(scene.vectors))
 
 
 def find_agent(spec: str) -> AgentSpec:
@@ -74,9 +110,8 @@ def find_agent(spec: str) -> AgentSpec:
 
     Raises InputError for an unknown name, a run folder without a checkpoint, or a class that cannot be imported.
     """
-    if spec in BASELINES:
-        kind, _ = BASELINES[spec]
-        return AgentSpec(spec, lambda scene: kind(scene.retrieval, scene.world.slate_size))
+    if spec in READY:
+        return AgentSpec(spec, READY[spec].make)
     if spec in learners():
         return AgentSpec(spec, None)
     folder = Path(spec)
@@ -100,7 +135,7 @@ def _trained(folder: Path) -> AgentSpec:
     folder = folder.resolve()
     if folder.parent.name == CHECKPOINTS:
         run, name = folder.parent.parent, folder.name
-        return AgentSpec(f"{run.name}/{name}", lambda scene: load_trained(run, name, scene))
+        return AgentSpec(f"{run.name}/{name}", lambda scene, _: load_trained(run, name, scene))
     if not (folder / MANIFEST).is_file():
         raise InputError(f"agent {folder.name}: the folder holds no run ({MANIFEST} is missing); expected train's")
     names = sorted(p.name for p in (folder / CHECKPOINTS).glob("[!.]*"))
@@ -108,7 +143,7 @@ def _trained(folder: Path) -> AgentSpec:
         found = f"{len(names)} checkpoints ({', '.join(names)}); name one, " if names else "no checkpoint; "
         example = f"such as {folder.name}/{CHECKPOINTS}/{names[0]}" if names else "train an agent into it first"
         raise InputError(f"agent {folder.name}: the run has {found}{example}")
-    return AgentSpec(folder.name, lambda scene: load_trained(folder, names[0], scene))
+    return AgentSpec(folder.name, lambda scene, _: load_trained(folder, names[0], scene))
 
 
 def _own_class(module_name: str, class_name: str) -> AgentSpec:
@@ -123,7 +158,7 @@ def _own_class(module_name: str, class_name: str) -> AgentSpec:
     kind = _class(spec, module, class_name)
     _require_shape(spec, class_name, kind)
 
-    def make(scene: Scene) -> Agent:
+    def make(scene: Scene, _: Settings) -> Agent:
         agent: Agent = kind(retrieval=scene.retrieval, slate_size=scene.world.slate_size)
         return agent
 

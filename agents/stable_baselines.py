@@ -184,16 +184,6 @@ class StableBaselinesTrainer:
             figures["click_rate"] = returns / (lengths * self.env.env.stage.world.slate_size)
         return figures
 
-    def learn(
-        self, total_steps: int, report: Callable[[int, int, dict[str, float]], None] | None = None
-    ) -> StableBaselines:
-        """Updates until `total_steps` pages have been shown; `report` is told (pages shown, total_steps, figures)."""
-        while self.model.num_timesteps < total_steps:
-            figures = self.step()
-            if report:
-                report(self.model.num_timesteps, total_steps, figures)
-        return self.agent
-
     @property
     def agent(self) -> StableBaselines:
         """The agent as it is now; further updates do not change it."""

@@ -15,7 +15,8 @@ class Observation:
     seeds: uint64 (n,), users: int64 (n,), steps: int64 (n,): the key of every random draw that a strategy makes for
     this user now (`envs/noise.py`), so that its choice does not depend on the batch. histories: int32 (n, length), rows
     of the catalogue consumed so far, most recent last, padded left with -1. shown: int32 (n, capacity), items shown in
-    this visit, padded likewise.
+    this visit, padded likewise. profiles: float32 (n, d), what a text about the user is in the item space, zeros for a
+    user without one; None where nobody has one.
     """
 
     seeds: NDArray[np.uint64]
@@ -23,6 +24,7 @@ class Observation:
     steps: NDArray[np.int64]
     histories: NDArray[np.int32]
     shown: NDArray[np.int32]
+    profiles: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -41,7 +43,10 @@ class Observation:
 
     def take(self, rows: NDArray[np.int64] | slice) -> Observation:
         """The users at these rows."""
-        return Observation(self.seeds[rows], self.users[rows], self.steps[rows], self.histories[rows], self.shown[rows])
+        profiles = None if self.profiles is None else self.profiles[rows]
+        return Observation(
+            self.seeds[rows], self.users[rows], self.steps[rows], self.histories[rows], self.shown[rows], profiles
+        )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,14 @@ class Strategy(Protocol):
 
     def act(self, observation: Observation) -> Decision:
         """A slate for each user; a pure function of each user's own observation."""
+
+
+@runtime_checkable
+class SeesState(Protocol):
+    """An upper reference, no recommender: a strategy that is shown what is hidden in its users."""
+
+    def act_knowing(self, observation: Observation, state: WorldState) -> Decision:
+        """A slate for each user; `state` holds the same users in the same rows, in arrays of its own."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ def _simulate_batch(
         here = np.flatnonzero(state.present)
         if not len(here):
             break
-        decision = strategy.act(observe(state).take(here))
+        decision = _decide(strategy, state, here)
         slates = np.tile(np.arange(world.slate_size, dtype=np.int32), (n, 1))  # absent users: any valid page, not shown
         slates[here] = decision.slates
         feedback = world.step(state, slates)
@@ -101,6 +109,13 @@ def _simulate_batch(
         diversity=diversity / pages,
         generated=generated / pages,
     )
+
+
+def _decide(strategy: Strategy, state: WorldState, here: NDArray[np.int64]) -> Decision:
+    observation = observe(state).take(here)
+    if isinstance(strategy, SeesState):
+        return strategy.act_knowing(observation, state.take(here))
+    return strategy.act(observation)
 
 
 def page_diversity(vectors: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -83,6 +83,11 @@ class WorldState:
         """A state that may be stepped without touching this one."""
         return WorldState(**{name: getattr(self, name).copy() for name in self.__dataclass_fields__})
 
+    def take(self, rows: NDArray[np.int64]) -> WorldState:
+        """The users at these rows, in arrays of their own; a row may occur more than once."""
+        columns = (name for name in self.__dataclass_fields__ if name != "users")
+        return WorldState(users=self.users.take(rows), **{name: getattr(self, name)[rows] for name in columns})
+
     def reset_rows(self, rows: NDArray[np.int64], fresh: WorldState) -> None:
         """Begin new visits at these rows: take them over from a freshly started state of the same length as `rows`."""
         for name in self.__dataclass_fields__:

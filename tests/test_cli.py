@@ -235,7 +235,7 @@ BAD = {
     "one agent": (["--agents", "random"], "at least two are needed"),
     "broken agent": (
         ["--agents", "random", "broken_agent:Broken"],
-        r"agent broken_agent:Broken, page 1 of a visit: the sl",
+        r"agent broken_agent:Broken, user 0, page 1 of the visit: its sl",
     ),
     "unknown setting": (
         ["--set", "agent.learnin_rate=1"],
@@ -349,8 +349,10 @@ def test_bench_gives_medians_between_minimum_and_maximum() -> None:
 
 def test_lists_name_what_there_is() -> None:
     assert [line.split()[0] for line in zsr_sim("list", "agents").stdout.splitlines()[:3]] == [
-        *("random", "popularity", "similarity"),
+        *("random", "popularity", "recency"),
     ]
+    known = json.loads(zsr_sim("list", "agents", "--json").stdout)
+    assert known["popularity"] == {"does": "what most people consumed", "needs": "a log"}
     assert list(json.loads(zsr_sim("list", "envs", "--json").stdout)) == ["zsr_sim/Recommendation-v0"]
     assert zsr_sim("list", "data").stdout.startswith("films  ")
 

@@ -17,7 +17,6 @@ from zsr_sim.learning import (
     learners,
     load_trained,
     require_trainable,
-    train_policy_gradient,
     train_strategy,
 )
 from zsr_sim.runs import Run
@@ -119,7 +118,9 @@ def test_the_same_seed_learns_the_same_and_another_seed_something_else(trained: 
 
 def test_every_phase_is_reported_up_to_its_end(scene: Scene) -> None:
     seen: list[tuple[str, int, int]] = []
-    train_policy_gradient(scene, SETTINGS, 0, lambda phase, done, total, _: seen.append((phase, done, total)))
+    train_strategy(
+        "policy-gradient", scene, SETTINGS, 0, lambda phase, done, total, _: seen.append((phase, done, total))
+    )
     assert list(dict.fromkeys(phase for phase, _, _ in seen)) == ["generator", "policy"]
     assert seen[-2:] == [("policy", 1, 2), ("policy", 2, 2)]
     assert count_phases("policy-gradient", SETTINGS) == 2
@@ -127,7 +128,7 @@ def test_every_phase_is_reported_up_to_its_end(scene: Scene) -> None:
 
 def test_without_a_generator_there_is_one_phase_and_no_gate(scene: Scene, tmp_path: Path) -> None:
     settings = small_settings("generator.candidates=0")
-    trained = train_policy_gradient(scene, settings, 0)
+    trained = train_strategy("policy-gradient", scene, settings, 0)
     assert trained.facts["gate"] is None
     assert list(trained.figures) == ["policy"]
     assert trained.figures["policy"]["generated_share"] == 0

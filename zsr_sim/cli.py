@@ -268,10 +268,14 @@ def data_describe(data: Folder, as_json: Json = False) -> None:
 
 @list_app.command("agents")
 def list_agents(as_json: Json = False) -> None:
-    """Strategies, by the names that --agent takes."""
+    """Strategies, by the names that --agent takes: what each does, and what it needs for it."""
     from zsr_sim.agents.registry import known_agents
 
-    _say_names(known_agents(), as_json)
+    known = known_agents()
+    if as_json:
+        _say(known, [], as_json)
+    else:
+        _say_names({name: f"{row['does']}; needs {row['needs']}" for name, row in known.items()}, as_json)
 
 
 @list_app.command("envs")

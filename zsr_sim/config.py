@@ -70,12 +70,20 @@ class AgentSettings(_Strict):
     hidden: int = Field(64, ge=1, description="width of the networks")
 
 
+class SimilaritySettings(_Strict):
+    """The nearest items in meaning."""
+
+    temperature: float = Field(0.1, gt=0, description="of the probabilities; lower ones favour the nearest items more")
+    threshold: float = Field(-1.0, ge=-1, le=1, description="least cosine of an item that is near enough")
+
+
 class Settings(_Strict):
     """All settings; `--config file.yaml` first, then `--set world.horizon=10`."""
 
     world: WorldSettings = WorldSettings()  # type: ignore[call-arg]  # all fields have defaults
     generator: GeneratorSettings = GeneratorSettings()  # type: ignore[call-arg]
     agent: AgentSettings = AgentSettings()  # type: ignore[call-arg]
+    similarity: SimilaritySettings = SimilaritySettings()  # type: ignore[call-arg]
 
 
 def load_settings(config: Path | None = None, assignments: list[str] | None = None) -> Settings:

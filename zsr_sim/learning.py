@@ -6,6 +6,7 @@ only, so it recommends from a catalogue that it has never seen.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 500  # of the users, and of their sequences
 FEWEST_SEQUENCES = 20
 
 OnProgress = Callable[[str, int, int, dict[str, float]], None]
-"""Called with (phase, steps done, steps in all, figures so far); phases are "generator" and "policy"."""
+"""Called with (phase, steps done, steps in all, figures so far); phases are "generator", "log" and "policy"."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,47 @@ class Trained:
         run.save_checkpoint(name, self.tensors, self.facts)
 
 
-def learners() -> dict[str, str]:
-    """The strategies that can be trained, and one line on what each does."""
-    return {POLICY_GRADIENT: "learns in the loop (PPO) which page to show: written by the GAN, or retrieved"} | {
-        f"{STABLE_BASELINES}{name}": f"{name} of stable-baselines3, in the same loop, among retrieved pages"
-        for name in ALGORITHMS
-    }
+@dataclass(frozen=True)
+class Learner:
+    """A strategy that is trained before it acts.
+
+    does, needs: one line on each, for a person. in_the_loop: whether it learns among the simulated users (its figures
+    hold a `return`), or from the scene's log alone. train: with the arguments of `train_strategy`. restore: makes of
+    (tensors, facts, settings, scene) the agent that a `Trained` was. require: as `require_trainable`. phases: of the
+    training under these settings.
+    """
+
+    does: str
+    needs: str
+    in_the_loop: bool
+    train: Callable[[Scene, Settings, int, OnProgress], Trained]
+    restore: Callable[[dict[str, Tensor], dict[str, Any], Settings, Scene], Agent]
+    require: Callable[[Scene, Settings], None] = lambda scene, settings: None
+    phases: Callable[[Settings], int] = lambda settings: 1
+
+
+def learners() -> dict[str, Learner]:
+    """The strategies that can be trained."""
+    return {
+        POLICY_GRADIENT: Learner(
+            "learns in the loop (PPO) which page to show: written by the GAN, or retrieved", "the loop, a log", True,
+            train_policy_gradient, _restore_policy_gradient, _require_policy_gradient,
+            lambda settings: 2 if settings.generator.candidates else 1,
+        ),
+    } | {f"{STABLE_BASELINES}{name}": _stable_baselines(name) for name in ALGORITHMS}  # fmt: skip
+
+
+def _stable_baselines(algorithm: str) -> Learner:
+    def train(scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
+        return train_stable_baselines(algorithm, scene, settings, seed, report)
+
+    does = f"{algorithm} of stable-baselines3, in the same loop, among retrieved pages"
+    return Learner(does, "the loop", True, train, _restore_stable_baselines)
 
 
 def count_phases(name: str, settings: Settings) -> int:
     """How many phases the training of this strategy has."""
-    return 2 if name == POLICY_GRADIENT and settings.generator.candidates else 1
+    return learners()[name].phases(settings)
 
 
 def train_strategy(
@@ -90,15 +121,16 @@ def train_strategy(
 
     Raises InputError where settings or scene do not allow it (`require_trainable`).
     """
-    if name == POLICY_GRADIENT:
-        return train_policy_gradient(scene, settings, seed, on_progress)
-    return train_stable_baselines(name.removeprefix(STABLE_BASELINES), scene, settings, seed, on_progress)
+    require_trainable(name, scene, settings)
+    return learners()[name].train(scene, settings, seed, on_progress or _tell_nobody)
 
 
 def require_trainable(name: str, scene: Scene, settings: Settings) -> None:
     """Raise InputError where training in this scene with these settings cannot begin; costs next to nothing."""
-    if name != POLICY_GRADIENT:
-        return
+    learners()[name].require(scene, settings)
+
+
+def _require_policy_gradient(scene: Scene, settings: Settings) -> None:
     if settings.generator.candidates >= settings.agent.candidates:
         raise InputError(
             f"generator.candidates is {settings.generator.candidates}, agent.candidates {settings.agent.candidates}; "
@@ -108,15 +140,11 @@ def require_trainable(name: str, scene: Scene, settings: Settings) -> None:
         _sequences(scene, 0)
 
 
-def train_policy_gradient(
-    scene: Scene, settings: Settings, seed: int, on_progress: OnProgress | None = None
-) -> Trained:
+def train_policy_gradient(scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
     """Train the generator on what the scene's training users consumed, then the policy among these users.
 
     The arguments are those of `train_strategy`.
     """
-    require_trainable(POLICY_GRADIENT, scene, settings)
-    report = on_progress or _tell_nobody
     gan_trainer, figures = None, {}
     if settings.generator.candidates:
         gan_trainer, figures["generator"] = _train_generator(scene, settings, seed, report)
@@ -136,9 +164,7 @@ def train_policy_gradient(
     )
 
 
-def train_stable_baselines(
-    algorithm: str, scene: Scene, settings: Settings, seed: int, on_progress: OnProgress | None = None
-) -> Trained:
+def train_stable_baselines(algorithm: str, scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
     """Train an algorithm of stable-baselines3 in the environment, among retrieved candidates.
 
     Each update plays `agent.users` rows of `world.horizon` pages. The arguments are those of `train_strategy`.
@@ -150,7 +176,7 @@ def train_stable_baselines(
     figures: dict[str, float] = {}
     for update in range(settings.agent.updates):
         figures = trainer.step()
-        (on_progress or _tell_nobody)("policy", update + 1, settings.agent.updates, figures)
+        report("policy", update + 1, settings.agent.updates, figures)
     agent = trainer.agent
     weights, facts = agent.checkpoint()
     return Trained(
@@ -241,19 +267,17 @@ def load_trained(folder: Path, name: str, scene: Scene) -> Agent:
         settings = Settings.model_validate(facts["settings"]).model_copy(update={"world": scene.settings})
         space = ItemSpace(tensors["space.components"].numpy())
         retrieval = Retrieval(space.project(scene.text_vectors), scene.retrieval.popularity)
-        if facts["kind"] == POLICY_GRADIENT:
-            return _restore_policy_gradient(tensors, facts["gate"], settings, retrieval)
-        weights = _under("policy", tensors)
-        return StableBaselines.restore(weights, facts["policy"], _candidates(None, retrieval, settings))
+        scene = dataclasses.replace(scene, space=space, vectors=retrieval.vectors, retrieval=retrieval)
+        return learners()[facts["kind"]].restore(tensors, facts, settings, scene)
     except (KeyError, ValidationError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{where} does not fit this version of zsr-sim ({reason}); train it again") from None
 
 
 def _restore_policy_gradient(
-    tensors: dict[str, Tensor], gate: float | None, settings: Settings, retrieval: Retrieval
+    tensors: dict[str, Tensor], facts: dict[str, Any], settings: Settings, scene: Scene
 ) -> PolicyGradient:
-    dimensions = retrieval.vectors.shape[1]
+    dimensions, gate = scene.vectors.shape[1], facts["gate"]
     scorer = CandidateScorer(settings.agent.hidden)
     scorer.load_state_dict(_under("scorer", tensors))
     gan = None
@@ -261,7 +285,14 @@ def _restore_policy_gradient(
         gan = SequenceGan(Generator(dimensions), Discriminator(dimensions), gate)
         gan.generator.load_state_dict(_under("generator", tensors))
         gan.discriminator.load_state_dict(_under("discriminator", tensors))
-    return PolicyGradient(scorer, _candidates(gan, retrieval, settings))
+    return PolicyGradient(scorer, _candidates(gan, scene.retrieval, settings))
+
+
+def _restore_stable_baselines(
+    tensors: dict[str, Tensor], facts: dict[str, Any], settings: Settings, scene: Scene
+) -> StableBaselines:
+    source = _candidates(None, scene.retrieval, settings)
+    return StableBaselines.restore(_under("policy", tensors), facts["policy"], source)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

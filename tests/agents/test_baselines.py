@@ -4,31 +4,17 @@ import numpy as np
 import pytest
 
 from tests.generation.waiting import random_retrieval, random_waiting, unseen, waiting
-from zsr_sim.agents.baselines import Popularity, Random, Similarity
+from zsr_sim.agents.baselines import Popularity, Random, Recency, freshness_of
 from zsr_sim.agents.protocol import Scoring
+from zsr_sim.agents.similarity import Similarity
 from zsr_sim.generation.retrieval import Retrieval
+from zsr_sim.interactions import Interactions
 
 DEGREES = np.deg2rad([0, 10, 25, 45, 90, 180])
 VECTORS = np.stack([np.cos(DEGREES), np.sin(DEGREES)], axis=1).astype(np.float32)
 RETRIEVAL = Retrieval(VECTORS, np.array([3, 0, 1, 4, 9, 2], dtype=np.float32))
 # A user of item 0; one of item 4 and then 5; one of item 0 who was shown 1 and 3; one without a history.
 USERS = waiting([[-1, 0], [4, 5], [-1, 0], [-1, -1]], [[-1, -1], [-1, -1], [1, 3], [-1, -1]])
-
-
-def test_similarity_by_hand() -> None:
-    decision = Similarity(RETRIEVAL, 3).act(USERS)
-    # The second user's taste is 0.9 of 90 degrees and 1 of 180: 138 degrees. The last one gets what is popular.
-    assert decision.slates.tolist() == [[1, 2, 3], [3, 2, 1], [2, 4, 5], [4, 3, 0]]
-    assert (decision.sources, decision.accepted) == (None, None)
-
-
-def test_similarity_weighs_recent_items_more() -> None:
-    """Items at 0 and 100 degrees: at decay 0.9 the page of whoever took the one last begins on its side."""
-    degrees = np.deg2rad([0, 100, 40, 60])
-    retrieval = Retrieval(
-        np.stack([np.cos(degrees), np.sin(degrees)], axis=1).astype(np.float32), np.ones(4, np.float32)
-    )
-    assert Similarity(retrieval, 1).act(waiting([[0, 1], [1, 0]])).slates.tolist() == [[3], [2]]
 
 
 def test_popularity_by_hand() -> None:
@@ -42,23 +28,29 @@ def test_random_is_the_even_draw_of_the_retrieval() -> None:
     assert all(set(page) <= unseen(observation, row, 60) for row, page in enumerate(slates.tolist()))
 
 
-@pytest.mark.parametrize("kind", [Random, Popularity, Similarity])
-def test_alone_as_in_a_batch(kind: type[Random | Popularity | Similarity]) -> None:
-    agent, observation = kind(random_retrieval(twins=10), 5), random_waiting(40, 60)
-    together = agent.act(observation).slates
-    for row in range(40):
-        np.testing.assert_array_equal(agent.act(observation.take(slice(row, row + 1))).slates[0], together[row])
+def test_recency_by_hand() -> None:
+    """Item 4 was consumed last, then 0 and 3 at the same time, of which 3 is more popular; nobody consumed 1 and 2."""
+    log = Interactions.from_columns(["a", "a", "b", "b", "b"], [0, 4, 5, 0, 3], [5.0, 9.0, 1.0, 7.0, 7.0])
+    freshness = freshness_of(log, RETRIEVAL.popularity)
+    np.testing.assert_allclose(freshness, [0.5, 0, 0, 0.75, 1, 0.25])
+    agent = Recency(RETRIEVAL, 3, freshness)
+    assert agent.act(USERS).slates.tolist() == [[4, 3, 5], [3, 0, 1], [4, 5, 2], [4, 3, 0]]
 
 
-@pytest.mark.parametrize("kind", [Popularity, Similarity])
-def test_the_page_is_what_the_scores_rank_first_among_new_items(kind: type[Popularity | Similarity]) -> None:
-    agent, observation = kind(random_retrieval(), 5), random_waiting(40, 60)
-    scores = agent.scores(observation)
-    assert scores.dtype == np.float32
-    assert scores.shape == (40, 60)
-    for row, page in enumerate(agent.act(observation).slates.tolist()):
-        new = sorted(unseen(observation, row, 60), key=lambda item: (-scores[row, item], item))
-        assert sorted(scores[row, new[:5]]) == sorted(scores[row, page])
+def test_freshness_of_an_empty_log_is_none() -> None:
+    assert not freshness_of(Interactions.from_columns([], [], []), RETRIEVAL.popularity).any()
+
+
+def test_the_page_is_what_the_scores_rank_first_among_new_items() -> None:
+    retrieval, observation = random_retrieval(), random_waiting(40, 60)
+    freshness = np.random.default_rng(0).permutation(60).astype(np.float32)
+    for agent in (Popularity(retrieval, 5), Similarity(retrieval, 5), Recency(retrieval, 5, freshness)):
+        scores = agent.scores(observation)
+        assert scores.dtype == np.float32
+        assert scores.shape == (40, 60)
+        for row, page in enumerate(agent.act(observation).slates.tolist()):
+            new = sorted(unseen(observation, row, 60), key=lambda item: (-scores[row, item], item))
+            assert sorted(scores[row, new[:5]]) == sorted(scores[row, page])
 
 
 def test_random_scores_are_even_and_each_users_own() -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.small_data import N_ITEMS, small_settings, write_items
-from zsr_sim.agents.protocol import CheckedAgent
-from zsr_sim.agents.registry import build_agent, find_agent, known_agents
+from tests.small_data import small_settings, write_items
+from zsr_sim.agents.registry import find_agent, known_agents
 from zsr_sim.encoders.cache import FOLDER_VARIABLE
-from zsr_sim.envs.observation import Decision, Observation
+from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.visits import observe, simulate
 from zsr_sim.errors import InputError
 from zsr_sim.experiment import Scene, make_scene
+from zsr_sim.learning import learners, train_strategy
 
 MINE = """
 import numpy as np
@@ -61,22 +61,25 @@ def waiting(scene: Scene, n: int = 6) -> Observation:
 
 @pytest.mark.parametrize("name", ["random", "popularity", "similarity"])
 def test_baselines_are_built_by_name(name: str, scene: Scene) -> None:
-    agent = build_agent(name, scene)
+    agent = find_agent(name).build(scene)
     assert agent.name == name
     assert agent.act(waiting(scene)).slates.shape == (6, 4)
 
 
 def test_a_name_wins_over_a_folder_of_that_name(here: Path, scene: Scene) -> None:
     (here / "random").mkdir()
-    assert build_agent("random", scene).name == "random"
+    assert find_agent("random").build(scene).name == "random"
 
 
 def test_every_known_name_is_found_and_described() -> None:
     known = known_agents()
-    assert list(known)[:4] == ["random", "popularity", "similarity", "policy-gradient"]
-    assert all(words and "\n" not in words for words in known.values())
+    assert list(known)[:4] == ["random", "popularity", "recency", "similarity"]
+    assert all(
+        set(row) == {"does", "needs"} and all(row.values()) and "\n" not in row["does"] for row in known.values()
+    )
     names = [name for name in known if name not in ("module:Class", "runs/NAME")]
-    assert [find_agent(name).learns for name in names] == [False, False, False, True, True]
+    assert [name for name in names if find_agent(name).learns] == list(learners())
+    assert {known[name]["needs"] for name in ("random", "similarity")} == {"nothing"}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +87,7 @@ def test_every_known_name_is_found_and_described() -> None:
     [
         (
             "similarty",
-            r"unknown agent 'similarty'; did you mean 'similarity'\?\nknown: random, popularity, similarity, ",
+            r"unknown agent 'similarty'; did you mean 'similarity'\?\nknown: random, popularity, recency, similarity, ",
         ),
         ("sb3:DDPG", "unknown agent 'sb3:DDPG'; did you mean 'sb3:PPO'"),
         ("runs/nothing", "unknown agent 'runs/nothing'; no such folder"),
@@ -101,15 +104,19 @@ def test_what_is_no_agent_is_refused(spec: str, says: str, here: Path) -> None:
         find_agent(spec)
 
 
-def test_what_has_to_be_trained_says_how(scene: Scene) -> None:
-    with pytest.raises(
-        InputError, match="policy-gradient has to be trained first: zsr-sim train --agent policy-gradient"
-    ):
-        build_agent("policy-gradient", scene)
+def test_what_learns_is_trained_when_it_is_built(scene: Scene) -> None:
+    settings = small_settings("generator.candidates=0", "agent.updates=1")
+    told: list[tuple[str, int, int]] = []
+    agent = find_agent("policy-gradient").build(
+        scene, settings, 3, lambda name, done, n, _: told.append((name, done, n))
+    )
+    assert told == [("policy", 1, 1)]
+    alone = train_strategy("policy-gradient", scene, settings, 3).agent
+    assert (agent.act(waiting(scene)).slates == alone.act(waiting(scene)).slates).all()
 
 
 def test_a_class_of_ones_own_acts(here: Path, scene: Scene) -> None:
-    agent = build_agent("my_agents:Mine", scene)
+    agent = find_agent("my_agents:Mine").build(scene)
     assert agent.name == "my_agents:Mine"
     visits = simulate(scene.world, scene.test, np.arange(5), agent, seed=0, horizon=2)
     assert visits.pages.max() == 2
@@ -128,46 +135,3 @@ def test_folders_without_a_run_or_with_several_checkpoints_say_what_to_name(tmp_
     with pytest.raises(InputError, match=r"2 checkpoints \(seed-0, seed-1\); name one, such as run/checkpoints/seed-0"):
         find_agent(str(folder))
     assert find_agent(str(folder / "checkpoints" / "seed-1")).label == "run/seed-1"
-
-
-class Answers:
-    """Answers what it was made with."""
-
-    def __init__(self, decision: object) -> None:
-        self.decision = decision
-
-    def act(self, observation: Observation) -> Decision:
-        return self.decision  # type: ignore[return-value]
-
-
-GOOD = np.arange(24, dtype=np.int32).reshape(6, 4)
-
-
-def _with(row: int, *items: int) -> Decision:
-    slates = GOOD.copy()
-    slates[row] = items
-    return Decision(slates)
-
-
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (GOOD, r"act\(\) gave ndarray; a zsr_sim.envs.observation.Decision expected"),
-        (Decision(GOOD.astype(np.float32)), "slates hold float32; an array of integers"),
-        (Decision(GOOD.tolist()), "slates hold list; an array of integers"),  # type: ignore[arg-type]
-        (Decision(GOOD[:5]), r"slates have shape \(5, 4\); \(6, 4\) expected"),
-        (Decision(GOOD, sources=("similarity",) * 5), "5 sources for 6 users"),
-        (_with(2, 1, 2, 3, 1), r"the slate of row 2 is \[1, 2, 3, 1\]; 4 different items, each 0 to 59, expected"),
-        (_with(3, 1, 2, 3, N_ITEMS), r"the slate of row 3 is \[1, 2, 3, 60\]"),
-        (_with(5, 1, 2, 3, -1), r"the slate of row 5 is \[1, 2, 3, -1\]"),
-    ],
-)
-def test_a_page_that_cannot_be_shown_names_agent_and_page(answer: object, says: str, scene: Scene) -> None:
-    agent = CheckedAgent("mine", Answers(answer), 4, N_ITEMS)
-    with pytest.raises(InputError, match=f"^agent mine, page 1 of a visit: {says}"):
-        agent.act(waiting(scene))
-
-
-def test_a_good_page_passes_unchanged(scene: Scene) -> None:
-    decision = Decision(GOOD)
-    assert CheckedAgent("mine", Answers(decision), 4, N_ITEMS).act(waiting(scene)) is decision

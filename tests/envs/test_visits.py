@@ -10,15 +10,16 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from tests.envs.tiny import SameUsers, random_items
-from zsr_sim.agents.baselines import Popularity, Random, Similarity
+from zsr_sim.agents.baselines import Popularity, Random
+from zsr_sim.agents.similarity import Similarity
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.choice import ChoiceLaw
 from zsr_sim.envs.dynamics import DynamicsLaw
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.envs.population import MadeUpPopulation, Traits
-from zsr_sim.envs.visits import Strategy, Visits, observe, page_diversity, simulate
-from zsr_sim.envs.world import World
+from zsr_sim.envs.visits import SeesState, Strategy, Visits, observe, page_diversity, simulate
+from zsr_sim.envs.world import World, WorldState
 from zsr_sim.generation.retrieval import Retrieval
 
 ITEMS = random_items(n=150, d=24, n_topics=6)
@@ -111,8 +112,9 @@ def test_progress_counts_users(population: MadeUpPopulation) -> None:
 def test_a_strategy_cannot_reach_into_the_world(population: MadeUpPopulation) -> None:
     state = WORLD.start(population.visit(np.arange(20)), 0)
     seen = observe(state)
-    for f in fields(Observation):
-        getattr(seen, f.name)[:] = 0
+    assert seen.profiles is None
+    for name in ("seeds", "users", "steps", "histories", "shown"):
+        getattr(seen, name)[:] = 0
     fresh = WORLD.start(population.visit(np.arange(20)), 0)
     np.testing.assert_array_equal(state.histories, fresh.histories)
     np.testing.assert_array_equal(state.shown, fresh.shown)
@@ -153,3 +155,30 @@ def test_a_world_of_one_item() -> None:
     assert [getattr(visits, name).tolist() for name in ("returns", "pages", "click_rate")] == [[1.0], [1.0], [1.0]]
     assert visits.satisfaction[0] == pytest.approx(0.7 * 0.5 + 0.3 * 0.5, abs=1e-6)
     assert visits.diversity.tolist() == [0.0]
+
+
+@dataclass
+class Spies:
+    """Shows item 0 first to those whose satisfaction is above the start, and notes whom it was shown."""
+
+    seen: list[NDArray[np.int64]]
+
+    def act(self, observation: Observation) -> Decision:
+        raise NotImplementedError
+
+    def act_knowing(self, observation: Observation, state: WorldState) -> Decision:
+        np.testing.assert_array_equal(observation.users, state.users.ids)
+        np.testing.assert_array_equal(observation.steps, state.steps)
+        self.seen.append(state.users.ids.copy())
+        slates = np.tile(np.arange(5, dtype=np.int32), (len(observation), 1))
+        state.satisfaction[:] = 7  # its own arrays: the world does not notice
+        return Decision(slates)
+
+
+def test_who_sees_the_state_is_shown_it_and_cannot_touch_it(population: MadeUpPopulation) -> None:
+    spy = Spies([])
+    assert isinstance(spy, SeesState)
+    assert not isinstance(Random(RETRIEVAL, 5), SeesState)
+    visits = simulate(WORLD, population, np.arange(50), spy, seed=1, horizon=4)
+    assert visits.satisfaction.max() < 1
+    assert [len(ids) for ids in spy.seen] == [int((visits.pages > step).sum()) for step in range(len(spy.seen))]

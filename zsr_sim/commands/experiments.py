@@ -98,7 +98,9 @@ def compare(
     scene = _open_scene(job, settings, screen)
     for name in to_train:
         require_trainable(name, scene, settings)
-    ready = {arm: _probed(checked(arm, spec.make(scene), scene), scene) for arm, spec in arms.items() if spec.make}
+    ready = {
+        arm: _probed(checked(arm, spec.make(scene, settings), scene), scene) for arm, spec in arms.items() if spec.make
+    }
     training = {}
     with (
         Run.create(out, job.command, settings, [job.seed], _data(scene)) as run,
@@ -136,7 +138,7 @@ def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen)
         raise InputError(f"--seeds {' '.join(map(str, seeds))}: a seed occurs twice; give different ones")
     scene = _open_scene(job, settings, screen)
     require_trainable(agent, scene, settings)
-    strategies = {name: find_agent(name).build(scene) for name in TRAIN_BASELINES}
+    strategies = {name: find_agent(name).build(scene, settings) for name in TRAIN_BASELINES}
     training = {}
     with (
         Run.create(out, job.command, settings, list(seeds), _data(scene)) as run,
@@ -255,7 +257,7 @@ def _reward_curve(run: Run, scene: Scene, settings: Settings, seed: int, name: s
     ids = np.arange(CURVE_USERS, dtype=np.int64)
     levels = {}
     for baseline in TRAIN_BASELINES:
-        agent = find_agent(baseline).build(scene)
+        agent = find_agent(baseline).build(scene, settings)
         visits = simulate(scene.world, scene.train, ids, agent, _luck(seed), settings.world.horizon)
         levels[baseline] = float(visits.returns.mean())
     return reward_curve(

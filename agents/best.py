@@ -1,0 +1,38 @@
+"""The page of the items that score highest among those that are new to the user."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from zsr_sim.compiled import batched
+from zsr_sim.envs.observation import Observation
+from zsr_sim.generation.index import holds, place
+
+
+def best_page(scores: NDArray[np.float32], observation: Observation, k: int) -> NDArray[np.int32]:
+    """The k items that score highest, best first, int32 (n, k); of equal ones the lower row comes first.
+
+    scores: float32 (n, n_items), finite. Items of the history and items shown in this visit follow only where the
+    catalogue holds no others.
+    """
+    out = np.empty((len(observation), k), dtype=np.int32)
+    _best(np.ascontiguousarray(scores, dtype=np.float32), observation.histories, observation.shown, out)
+    return out
+
+
+@batched
+def _best(
+    scores: NDArray[np.float32], histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32]
+) -> None:
+    for i in numba.prange(out.shape[0]):
+        best, count = np.empty(out.shape[1], dtype=np.float32), 0
+        for old in (False, True):
+            page, kept, found = out[i, count:], best[count:], 0
+            for item in range(scores.shape[1]):
+                score = scores[i, item]
+                likely = len(kept) > 0 and (found < len(kept) or score > kept[-1])  # looked up only if it may be placed
+                if likely and (holds(histories[i], item) or holds(shown[i], item)) == old:
+                    found = place(page, kept, found, item, score)
+            count += found

@@ -1,0 +1,76 @@
+"""`similarity`: what is nearest in meaning to the user's history, without any training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from zsr_sim.agents.best import best_page
+from zsr_sim.agents.explanation import shares_of
+from zsr_sim.encoders.history import pooled
+from zsr_sim.envs.observation import Decision, Observation
+from zsr_sim.generation.retrieval import Retrieval
+
+DECAY = 0.9  # weight of a history item relative to the one consumed after it
+_BELOW = 10.0  # takes popularity, 0 .. 1, below every cosine
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Shows the items with the highest P(x | u) = softmax(cos(h_x, h_u) / temperature).
+
+    h_x: the item's vector. h_u: the recency-decayed mean of the vectors in the user's history; for a user without a
+    history the vector of the profile text; a user who has neither gets the most popular items.
+
+    temperature: > 0; the lower, the more of the probability is with the nearest items. It does not change their order.
+    threshold: least cosine of an item that is near enough. Items below it follow behind, the most popular ones first:
+    a page must be filled. -1 lets everything pass.
+    """
+
+    retrieval: Retrieval
+    slate_size: int
+    temperature: float = 0.1
+    threshold: float = -1.0
+
+    def act(self, observation: Observation) -> Decision:
+        """The nearest page for each user."""
+        if self.threshold > -1:
+            return Decision(best_page(self.scores(observation), observation, self.slate_size))
+        return Decision(self.retrieval.nearest(taste_of(observation, self.retrieval), observation, self.slate_size))
+
+    def scores(self, observation: Observation) -> NDArray[np.float32]:
+        """Cosine of each item with the user, float32 (n, n_items); below the threshold by popularity, less 10."""
+        scores = self._cosines(observation)
+        if self.threshold > -1:
+            scores = np.where(scores >= self.threshold, scores, self.retrieval.appeal - _BELOW)
+        return scores
+
+    def probabilities(self, observation: Observation) -> NDArray[np.float64]:
+        """P(x | u) over the items at or above the threshold, float64 (n, n_items); rows sum to 1, or 0 without any."""
+        scores = self._cosines(observation).astype(np.float64)
+        logits = np.where(scores >= self.threshold, scores / self.temperature, -np.inf)
+        total = logsumexp(logits, axis=1, keepdims=True)
+        return np.asarray(np.exp(logits - np.where(np.isfinite(total), total, 0.0)))
+
+    def explain(self, observation: Observation, items: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Shares of the history items in the cosine, float64 (n, length): each adds its weight times its own cosine."""
+        histories = observation.histories
+        vectors = self.retrieval.vectors.astype(np.float64)
+        cosines = np.einsum("nld,nd->nl", vectors[histories], vectors[items])  # (n, length)
+        weights = DECAY ** np.arange(histories.shape[1] - 1, -1, -1)
+        return shares_of(weights * cosines, histories)
+
+    def _cosines(self, observation: Observation) -> NDArray[np.float32]:
+        """Of each item with each user, float32 (n, n_items); popularity in 0 .. 1 for a user who is unknown."""
+        return self.retrieval.similarity(taste_of(observation, self.retrieval)).numpy()
+
+
+def taste_of(observation: Observation, retrieval: Retrieval, decay: float = DECAY) -> NDArray[np.float32]:
+    """The pooled history, or the profile of a user without one, float32 (n, d); zeros for a user who has neither."""
+    tastes = pooled(observation.histories, retrieval.vectors, decay)
+    if observation.profiles is None:
+        return tastes
+    return np.where(tastes.any(axis=1, keepdims=True), tastes, observation.profiles).astype(np.float32)

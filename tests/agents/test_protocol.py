@@ -1,0 +1,137 @@
+"""Whatever an agent answers, what is wrong with it is told with the agent, the user and the page."""
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.generation.waiting import waiting
+from zsr_sim.agents.protocol import Agent, AgentError, CheckedAgent, Explaining, Scoring
+from zsr_sim.envs.observation import Decision, Observation
+from zsr_sim.envs.visits import SeesState
+from zsr_sim.envs.world import WorldState
+from zsr_sim.errors import InputError
+
+N_ITEMS = 60
+GOOD = np.arange(24, dtype=np.int32).reshape(6, 4)
+SIX = replace(waiting([[-1]] * 6), users=np.arange(100, 106), steps=np.array([0, 1, 2, 3, 4, 5]))
+
+
+class Answers:
+    """Answers what it was made with."""
+
+    def __init__(self, decision: object) -> None:
+        self.decision = decision
+
+    def act(self, observation: Observation) -> Decision:
+        return self.decision  # type: ignore[return-value]
+
+
+def _with(row: int, *items: int) -> Decision:
+    slates = GOOD.copy()
+    slates[row] = items
+    return Decision(slates)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (GOOD, r"agent mine: act() gave ndarray; a zsr_sim.envs.observation.Decision expected"),
+        (Decision(GOOD.astype(np.float32)), "agent mine, page 6 of the visit: slates hold float32; an array of int"),
+        (Decision(GOOD.tolist()), "agent mine, page 6 of the visit: slates hold list; an array of integers"),  # type: ignore[arg-type]
+        (Decision(GOOD[:5]), "agent mine, page 6 of the visit: slates have shape (5, 4); (6, 4) expected"),
+        (Decision(GOOD, sources=("similarity",) * 5), "agent mine, page 6 of the visit: 5 sources for 6 users"),
+        (
+            _with(2, 1, 2, 3, 1),
+            "agent mine, user 102, page 3 of the visit: its slate is [1, 2, 3, 1]; 4 different items, each 0 to 59",
+        ),
+        (_with(3, 1, 2, 3, N_ITEMS), "agent mine, user 103, page 4 of the visit: its slate is [1, 2, 3, 60]"),
+        (_with(5, 1, 2, 3, -1), "agent mine, user 105, page 6 of the visit: its slate is [1, 2, 3, -1]"),
+    ],
+)
+def test_a_page_that_cannot_be_shown(answer: object, says: str) -> None:
+    agent = CheckedAgent("mine", Answers(answer), 4, N_ITEMS)
+    with pytest.raises(InputError, match=f"^{re.escape(says)}"):
+        agent.act(SIX)
+
+
+def test_a_good_page_passes_unchanged() -> None:
+    decision = Decision(GOOD)
+    assert CheckedAgent("mine", Answers(decision), 4, N_ITEMS).act(SIX) is decision
+
+
+@dataclass
+class Raises:
+    """Fails for user 104, and in batches that are too large."""
+
+    most: int = 9
+
+    def act(self, observation: Observation) -> Decision:
+        if len(observation) > self.most:
+            raise MemoryError
+        if 104 in observation.users:
+            raise KeyError("no such user")
+        return Decision(GOOD[: len(observation)])
+
+
+def test_an_agent_that_raises_is_told_with_the_user() -> None:
+    says = r"^agent mine, user 104, page 5 of the visit: 'no such user' \(KeyError in act, test_protocol.py line \d+\)$"
+    with pytest.raises(AgentError, match=says) as caught:
+        CheckedAgent("mine", Raises(), 4, N_ITEMS).act(SIX)
+    assert (caught.value.agent, caught.value.user, caught.value.step) == ("mine", 104, 4)
+    assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(AgentError, match=r"^agent mine, page 4 .*for 4 users together, for none of them alone$"):
+        CheckedAgent("mine", Raises(most=3), 4, N_ITEMS).act(SIX.take(slice(0, 4)))
+
+
+@dataclass
+class Everything:
+    """An agent that offers all there is."""
+
+    found: NDArray[np.float32]
+
+    def act(self, observation: Observation) -> Decision:
+        return Decision(GOOD)
+
+    def act_knowing(self, observation: Observation, state: WorldState) -> Decision:
+        return Decision(GOOD)
+
+    def scores(self, observation: Observation) -> NDArray[np.float32]:
+        return self.found
+
+    def explain(self, observation: Observation, items: NDArray[np.int32]) -> NDArray[np.float64]:
+        return np.ones((len(items), 1))
+
+
+def _offers(agent: Agent) -> list[bool]:
+    return [isinstance(agent, kind) for kind in (Agent, Scoring, Explaining, SeesState)]
+
+
+def test_a_checked_agent_offers_what_the_agent_offers() -> None:
+    full = Everything(np.zeros((6, N_ITEMS), np.float32))
+    assert _offers(CheckedAgent("mine", Answers(None), 4, N_ITEMS)) == [True, False, False, False]
+    assert _offers(CheckedAgent("mine", full, 4, N_ITEMS)) == [True] * 4
+    checked = CheckedAgent("mine", full, 4, N_ITEMS)
+    assert isinstance(checked, Scoring)
+    assert checked.scores(SIX) is full.found
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (np.zeros((6, 5), np.float32), r"agent mine: scores\(\) gave float32 \(6, 5\); floats \(6, 60\) expected"),
+        (np.zeros((6, N_ITEMS), np.int32), r"agent mine: scores\(\) gave int32 \(6, 60\); floats \(6, 60\) expected"),
+        ([1.0], r"agent mine: scores\(\) gave list; floats"),
+        (
+            np.where(np.arange(6 * N_ITEMS) == 67, np.nan, 1.0).reshape(6, N_ITEMS),
+            "agent mine, user 101, page 2 of the visit: the score of item 7 is nan; a finite one expected",
+        ),
+    ],
+)
+def test_scores_that_cannot_be_ranked(found: NDArray[np.float32], says: str) -> None:
+    checked = CheckedAgent("mine", Everything(found), 4, N_ITEMS)
+    assert isinstance(checked, Scoring)
+    with pytest.raises(AgentError, match=f"^{says}"):
+        checked.scores(SIX)
