@@ -7,12 +7,15 @@ from zsr_sim.datasets.built_in import BUILT_IN, read_built_in
 from zsr_sim.datasets.dataset import DataReport, Dataset
 from zsr_sim.datasets.describe import describe
 from zsr_sim.datasets.generic import PLAIN
+from zsr_sim.datasets.mind import MIND
 from zsr_sim.datasets.movielens import LAYOUTS as MOVIELENS
+from zsr_sim.datasets.online_retail import ONLINE_RETAIL
+from zsr_sim.datasets.recbole import RECBOLE
 from zsr_sim.errors import InputError, nearest
 
 __all__ = ["DataReport", "Dataset", "describe", "known", "layouts", "load"]
 
-_LAYOUTS = (PLAIN, *MOVIELENS)  # the first that matches is taken
+_LAYOUTS = (PLAIN, *MOVIELENS, RECBOLE, MIND, ONLINE_RETAIL)  # the first that matches is taken
 _NAMES_SHOWN = 5
 
 
