@@ -96,7 +96,7 @@ data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 list_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 evaluate_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(evaluate_app, name="evaluate", help="Hold a strategy or a world against a log: ranking.")
-app.add_typer(data_app, name="data", help="Look at a data set: check | describe.")
+app.add_typer(data_app, name="data", help="Data sets: check | describe | fetch.")
 app.add_typer(list_app, name="list", help="What there is: agents | envs | data.")
 
 Data = Annotated[str, typer.Option("--data", help="films, books, or a folder (items.csv, MovieLens, MovieTweetings)")]
@@ -264,6 +264,28 @@ def data_describe(data: Folder, as_json: Json = False) -> None:
 
     payload = describe(load(data))
     _say(payload, _indented(payload), as_json)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(metavar="D", help="a public data set; without a name, those there are")] = "",
+    out: Annotated[Path | None, typer.Option(help="folder, a new one [default: data/D]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Download a public data set into a folder that --data takes."""
+    from zsr_sim.console import Phases
+    from zsr_sim.datasets.fetch import SOURCES, fetch
+
+    if not name:
+        _say_names({known: source.words for known, source in SOURCES.items()}, as_json)
+        return
+    with Phases(_screen(as_json)) as phases:
+        folder = fetch(
+            name,
+            out or Path("data") / name,
+            lambda done, total: phases.show("fetching", done, max(total, done), f"{done / 1e6:,.1f} MB"),
+        )
+    _say({"folder": str(folder)}, [f"{name}: {folder} (zsr-sim data describe {folder})"], as_json)
 
 
 @list_app.command("agents")
