@@ -1,28 +1,21 @@
-"""What a user picks from a slate: relevance of an item to a user, and whether it is seen and clicked.
+"""What a user picks from a page: relevance of an item to a user, and whether it is looked at and clicked.
 
-Each law is a scalar function of one user and one item; `world.py` compiles the same functions into its batched loop.
+Each law is a scalar function of one user and one item; `step.py` compiles the same functions into its loop over users.
+Three models of choice use the same relevance; `CHOICES` says in a line what each is.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zsr_sim.compiled import law
+from zsr_sim.envs.traits import Trait
 
-
-class ChoiceLaw(NamedTuple):
-    """Parameters of relevance and click that all users share."""
-
-    affinity_weight: float = 16.0
-    """Logits per unit of cosine between the nearest interest and the item."""
-    quality_weight: float = 0.5
-    """Logits per standard deviation of item quality (appeal to everybody)."""
-    repeat_penalty: float = 4.0
-    """Logits lost by an item that the user has consumed already."""
-    examination_decay: float = 0.5
-    """Exponent of position bias: the share of users who look at position j (from 1) is j ** -decay."""
+POSITION, CASCADE, LOGIT = 0, 1, 2
+CHOICES = {"position": POSITION, "cascade": CASCADE, "logit": LOGIT}
+"""position: each place is looked at with a probability of its own, and clicks do not depend on each other.
+cascade: from top to bottom; a click, or impatience, ends the page. logit: at most one click, items compete for it."""
 
 
 @law
@@ -43,13 +36,27 @@ def affinity(tastes: NDArray[np.float32], item: NDArray[np.float32]) -> tuple[fl
 
 
 @law
-def relevance(choice: ChoiceLaw, bias: float, cosine: float, quality: float, bored: float, repeated: bool) -> float:
+def relevance(
+    traits: NDArray[np.float32], cosine: float, appeal: float, bored: float, season: float, repeated: bool
+) -> float:
     """Log-odds that a user who looks at an item clicks it.
 
-    bias + affinity_weight * cosine + quality_weight * quality - bored - repeat_penalty * [repeated]
+    click_bias + affinity_weight * cosine + appeal_weight * appeal - boredom * bored + season_weight * season
+    - repeat_penalty * [repeated], the weights from the user's traits, float32 (N_TRAITS,).
     """
-    logit = bias + choice.affinity_weight * cosine + choice.quality_weight * quality - bored
-    return logit - choice.repeat_penalty if repeated else logit
+    logit: float = (
+        traits[Trait.CLICK_BIAS] + traits[Trait.AFFINITY_WEIGHT] * cosine + traits[Trait.APPEAL_WEIGHT] * appeal
+    )
+    logit += traits[Trait.SEASON_WEIGHT] * season - traits[Trait.BOREDOM] * bored
+    if repeated:
+        logit -= traits[Trait.REPEAT_PENALTY]
+    return logit
+
+
+@law
+def sigmoid(logit: float) -> float:
+    """1 / (1 + exp(-logit))."""
+    return 1.0 / (1.0 + math.exp(-logit))
 
 
 @law
@@ -62,6 +69,19 @@ def examination(position: int, decay: float) -> float:
 
 
 @law
-def sigmoid(logit: float) -> float:
-    """1 / (1 + exp(-logit))."""
-    return 1.0 / (1.0 + math.exp(-logit))
+def cascade_reach(reach: float, position: int, decay: float, clicks: float, after_click: float) -> float:
+    """Probability of looking at the position after this one, which is looked at with probability `reach`.
+
+    reach * ((2 + position) / (1 + position)) ** -decay * (1 - clicks + clicks * after_click), where `clicks` is the
+    probability of a click here (0 or 1 once it is known). With decay 0 and after_click 0 this is the cascade model of
+    Craswell, Zoeter, Taylor and Ramsey (2008), "An experimental comparison of click position-bias models"; after_click
+    is the dependent click model of Guo, Liu and Wang (2009); with after_click 1 it is the position-based model.
+    """
+    onwards = math.exp(-decay * math.log((2.0 + position) / (1.0 + position)))
+    return reach * onwards * (1.0 - clicks + clicks * after_click)
+
+
+@law
+def seasonal(page: int, topic: int, n_topics: int, period: float) -> float:
+    """How much a topic is in season, -1 .. 1: cos(2 pi (page / period - topic / n_topics)); topics peak in turn."""
+    return math.cos(2.0 * math.pi * (page / period - topic / n_topics))

@@ -1,7 +1,6 @@
-"""How a user changes: taste drift, boredom with topics and its recovery, satisfaction, and leaving."""
+"""How a user changes: taste drift, boredom and its recovery, satisfaction, patience, leaving and coming back."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,24 +9,12 @@ from zsr_sim.compiled import law
 from zsr_sim.envs.choice import sigmoid
 
 
-class DynamicsLaw(NamedTuple):
-    """Parameters of change that all users share; a rate of 0 switches its law off."""
-
-    drift_rate: float = 0.05
-    """Share of the way that an interest moves towards a clicked item, 0..1."""
-    boredom_per_click: float = 1.0
-    """Boredom with a topic that one click on it adds, in units of the user's sensitivity."""
-    boredom_memory: float = 0.8
-    """Share of boredom that is left after a step, 0..1; the rest has recovered."""
-    satisfaction_memory: float = 0.7
-    """Share of satisfaction that is carried over a step, 0..1; the rest is this page's success."""
-    leave_slope: float = 5.0
-    """Logits by which full satisfaction makes leaving less likely than none."""
-
-
 @law
 def drift(interest: NDArray[np.float32], item: NDArray[np.float32], rate: float) -> None:
-    """Move an interest (d,) towards an item (d,) in place: normalise((1 - rate) * interest + rate * item)."""
+    """Move an interest (d,) towards an item (d,) in place: normalise((1 - rate) * interest + rate * item).
+
+    A negative rate, at least -1, moves it away.
+    """
     if rate == 0.0:
         return  # normalising alone would move an interest by a rounding error on every click
     length = 0.0
@@ -40,18 +27,75 @@ def drift(interest: NDArray[np.float32], item: NDArray[np.float32], rate: float)
 
 
 @law
+def enjoyment(quality: float, slope: float) -> float:
+    """How much a consumed item is enjoyed, 0..1: sigmoid(slope * quality); its appeal has no part in it."""
+    return sigmoid(slope * quality)
+
+
+@law
+def pull(enjoyed: float, quality_share: float) -> float:
+    """How an interest follows a clicked item, -1..1: 1 - 2 * quality_share * (1 - enjoyed).
+
+    Towards it in full where quality does not count (share 0); away from it where all hangs on quality and less than
+    half was enjoyed.
+    """
+    return 1.0 - 2.0 * quality_share * (1.0 - enjoyed)
+
+
+@law
 def page_success(clicks: int) -> float:
     """How well a page went, 0..1: 1 - 2 ** -clicks, so that each further click adds half of what the last one did."""
     return 1.0 - math.exp(-0.6931471805599453 * clicks)
 
 
 @law
-def satisfied(satisfaction: float, clicks: int, memory: float) -> float:
+def fulfilment(enjoyed: float, quality_share: float) -> float:
+    """What share of a page's success satisfies, 0..1: 1 - quality_share * (1 - enjoyed), by what was consumed there.
+
+    The gap between what is clicked and what satisfies is that of the Choc/Kale task in Ie et al. (2019), "RecSim: a
+    configurable simulation platform for recommender systems", section 5.2.
+    """
+    return 1.0 - quality_share * (1.0 - enjoyed)
+
+
+@law
+def satisfied(satisfaction: float, success: float, memory: float) -> float:
     """Exponential moving average of page success, 0..1."""
-    return memory * satisfaction + (1.0 - memory) * page_success(clicks)
+    return memory * satisfaction + (1.0 - memory) * success
+
+
+@law
+def patience_left(patience: float, success: float, gain: float) -> float:
+    """Patience after a page, in pages: one less, and `gain` back for full success; at 0 the session is over.
+
+    The time budget of Ie et al. (2019), "SlateQ", section 7.1, where engagement gives time back.
+    """
+    return patience - 1.0 + gain * success
 
 
 @law
 def leave_hazard(satisfaction: float, bias: float, slope: float) -> float:
     """Probability of leaving after a page: sigmoid(bias - slope * satisfaction)."""
     return sigmoid(bias - slope * satisfaction)
+
+
+@law
+def shifted(share: float, logits: float) -> float:
+    """A probability whose log-odds are those of `share` plus `logits`; 0 and 1 stay what they are."""
+    if share == 0.0:
+        return 0.0
+    return share / (share + (1.0 - share) * math.exp(-logits))
+
+
+@law
+def return_hazard(satisfaction: float, rate: float, slope: float) -> float:
+    """Probability of coming back on a day away: log-odds of `rate` plus slope * (satisfaction - 1/2)."""
+    return shifted(rate, slope * (satisfaction - 0.5))
+
+
+@law
+def gap(luck: float, hazard: float) -> float:
+    """Days away, a whole number from 1: geometric with this hazard a day, by inversion of a uniform in (0, 1)."""
+    if hazard >= 1.0:
+        return 1.0
+    return math.ceil(math.log(luck) / math.log1p(-hazard))

@@ -1,4 +1,4 @@
-"""Users fitted to a log: their tastes, how much affinity weighs, and the quality of the items."""
+"""Users fitted to a log: their tastes, how much affinity weighs, and the appeal of the items."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from zsr_sim.compiled import batched
-from zsr_sim.envs.choice import ChoiceLaw
 from zsr_sim.envs.items import WorldItems, spherical_kmeans
 from zsr_sim.envs.noise import Purpose, uniforms
-from zsr_sim.envs.population import HISTORY_LENGTH, FittedPopulation, Traits, click_level
+from zsr_sim.envs.population import HISTORY_LENGTH, FittedPopulation, click_level
+from zsr_sim.envs.traits import Traits
 from zsr_sim.errors import InputError
 from zsr_sim.interactions import Interactions, id_keys
 
@@ -22,7 +22,6 @@ from zsr_sim.interactions import Interactions, id_keys
 def fit(
     items: WorldItems,
     log: Interactions,
-    choice: ChoiceLaw,
     traits: Traits,
     seed: int,
     n_interests: int = 3,
@@ -35,8 +34,8 @@ def fit(
     regression of each user's last item against items drawn from the whole log that are new to the user, too, with
     tastes fitted without that item; both sides were met in proportion to popularity, so that being seen is not taken
     for being liked. The weight is that of the fitted tastes: the fewer items they rest on, the lower it is. Not
-    identified by such a log, and therefore defaults (`choice`, `traits`): weight of quality, click level, position
-    bias, boredom, leaving.
+    identified by such a log, and therefore as `traits` says: weight of appeal, click level, position bias, boredom,
+    leaving.
 
     Raises InputError when fewer than 20 users have `min_interactions` interactions (or a last item that is new to
     them), or that number is below 2.
@@ -56,20 +55,19 @@ def fit(
     liked = _liked(log)
     starts, ends = log.starts[codes], log.starts[codes + 1]
     early = _tastes(items.vectors, log.items, liked, starts, ends - 1, n_interests)
-    choice = choice._replace(affinity_weight=_affinity_weight(items, early, log, ends - 1, seed))
+    traits = traits.replace(affinity_weight=_affinity_weight(items, early, log, ends - 1, seed))
     tastes = _tastes(items.vectors, log.items, liked, starts, ends, n_interests)
     histories = np.full((len(codes), HISTORY_LENGTH), -1, dtype=np.int32)
     for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
         last = log.items[max(start, end - HISTORY_LENGTH) : end]
         histories[row, HISTORY_LENGTH - len(last) :] = last
-    fitted = FittedPopulation(items, choice, traits, seed, tastes, histories, codes.astype(np.int64), keys, -4.0)
-    some = min(512, len(codes))
-    own = keys[:some]
-    return replace(fitted, click_bias=click_level(items, choice, traits, fitted.visit(np.arange(some)), own, seed))
+    fitted = FittedPopulation(items, traits, seed, tastes, histories, codes.astype(np.int64), keys, 0.0)
+    some = fitted.visit(np.arange(min(512, len(codes))))
+    return replace(fitted, click_bias=click_level(items, some, traits.base_click_rate, seed))
 
 
-def quality_from(log: Interactions, n_items: int) -> NDArray[np.float32]:
-    """Appeal to everybody: log(1 + interactions) per item, standardised and cut at 3, float32 (n_items,)."""
+def appeal_from(log: Interactions, n_items: int) -> NDArray[np.float32]:
+    """What draws clicks: log(1 + interactions) per item, standardised and cut at 3, float32 (n_items,)."""
     counts = np.log1p(np.bincount(log.items, minlength=n_items))
     return np.asarray(np.minimum((counts - counts.mean()) / max(counts.std(), 1e-12), 3.0), dtype=np.float32)
 

@@ -1,40 +1,78 @@
-"""The items as simulated users meet them: a point in the item space, an appeal to everybody, and a topic."""
+"""The items as simulated users meet them: a point in the item space, an appeal, a quality, and a topic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zsr_sim.compiled import law
-from zsr_sim.envs.noise import Purpose, normals
+from zsr_sim.envs.noise import Purpose, normals, uniforms
+
+FOREVER = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
 class WorldItems:
     """Columns over the catalogue.
 
-    vectors: float32 (n, d), unit length. quality: float32 (n,), mean 0 and standard deviation 1.
-    topics: int32 (n,), 0 .. n_topics - 1, what a user gets bored with.
+    vectors: float32 (n, d), unit length. appeal: float32 (n,), what draws clicks from everybody. topics: int32 (n,),
+    0 .. n_topics - 1, what a user gets bored with. quality: float32 (n,), what satisfies; where it is not given, the
+    same as appeal. Both have about mean 0 and standard deviation 1. released, expires: int32 (n,), the first page of a
+    visit on which an item can be had, and the first on which it no longer can; where they are not given, always.
     """
 
     vectors: NDArray[np.float32]
-    quality: NDArray[np.float32]
+    appeal: NDArray[np.float32]
     topics: NDArray[np.int32]
     n_topics: int
+    quality: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+    released: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    expires: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+
+    def __post_init__(self) -> None:
+        defaults = {
+            "quality": self.appeal,
+            "released": np.zeros(len(self), dtype=np.int32),
+            "expires": np.full(len(self), FOREVER, dtype=np.int32),
+        }
+        for name, column in defaults.items():
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, column)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
 
 def make_items(
-    vectors: NDArray[np.float32], quality: NDArray[np.float32] | None = None, n_topics: int = 16, seed: int = 0
+    vectors: NDArray[np.float32],
+    appeal: NDArray[np.float32] | None = None,
+    n_topics: int = 16,
+    seed: int = 0,
+    quality_correlation: float = 1.0,
+    lifetime: int = 0,
+    horizon: int = 0,
 ) -> WorldItems:
-    """Items of a world: topics are clusters of the item space; without a log, quality is drawn from N(0, 1)."""
-    if quality is None:
-        quality = normals(seed, np.arange(len(vectors)), 0, Purpose.QUALITY, 1)[:, 0].astype(np.float32)
+    """Items of a world: topics are clusters of the item space; without a log, appeal is drawn from N(0, 1).
+
+    quality_correlation: -1..1, of quality with appeal. lifetime: pages for which an item can be had, 0 for always;
+    releases are spread evenly from `lifetime` pages before a visit to its end at `horizon`, so that on every page about
+    the share lifetime / (lifetime + horizon) of the catalogue can be had.
+    """
+    rows = np.arange(len(vectors))
+    if appeal is None:
+        appeal = normals(seed, rows, 0, Purpose.QUALITY, 1)[:, 0].astype(np.float32)
+    quality = appeal
+    if quality_correlation < 1.0:
+        own = normals(seed, rows, 0, Purpose.ITEM_QUALITY, 1)[:, 0]
+        quality = (quality_correlation * appeal + np.sqrt(1 - quality_correlation**2) * own).astype(np.float32)
     n_topics = min(n_topics, len(vectors))
     _, topics = spherical_kmeans(vectors, n_topics, 20)
-    return WorldItems(vectors, quality, topics, n_topics)
+    items = WorldItems(vectors, appeal, topics, n_topics, quality)
+    if not lifetime:
+        return items
+    luck = uniforms(seed, rows, 0, Purpose.RELEASE, 1)[:, 0]
+    released = np.floor(luck * (lifetime + horizon)).astype(np.int32) - lifetime
+    return replace(items, released=released, expires=released + np.int32(lifetime))
 
 
 @law

@@ -31,6 +31,10 @@ class Purpose(IntEnum):
     GENERATE_NOISE = 12
     RESAMPLE = 13
     LOGGING = 14
+    OTHER_TRAITS = 15
+    REACTION = 16
+    ITEM_QUALITY = 17
+    RELEASE = 18
 
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zsr_sim.envs.columns import Columns
+
 
 @dataclass(frozen=True)
-class Observation:
+class Observation(Columns):
     """A batch of users who wait for a page.
 
     seeds: uint64 (n,), users: int64 (n,), steps: int64 (n,): the key of every random draw that a strategy makes for
@@ -39,13 +41,6 @@ class Observation:
             steps=np.zeros(n, dtype=np.int64),
             histories=np.ascontiguousarray(histories, dtype=np.int32),
             shown=np.full((n, 1), -1, dtype=np.int32),
-        )
-
-    def take(self, rows: NDArray[np.int64] | slice) -> Observation:
-        """The users at these rows."""
-        profiles = None if self.profiles is None else self.profiles[rows]
-        return Observation(
-            self.seeds[rows], self.users[rows], self.steps[rows], self.histories[rows], self.shown[rows], profiles
         )
 
 

@@ -12,10 +12,12 @@ from scipy.special import expit
 
 from zsr_sim.compiled import batched, law
 from zsr_sim.encoders.space import unit
-from zsr_sim.envs.choice import ChoiceLaw, affinity, relevance
+from zsr_sim.envs.choice import affinity, relevance
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.noise import Purpose, normals, uniform4, uniforms
-from zsr_sim.envs.world import F32, I32, I64, Users
+from zsr_sim.envs.step import F32, F64, I32, I64
+from zsr_sim.envs.traits import Trait, Traits, draw_traits
+from zsr_sim.envs.world import Users
 from zsr_sim.errors import InputError
 
 HISTORY_LENGTH = 50
@@ -23,30 +25,12 @@ _ORGANIC = int(Purpose.ORGANIC)
 _CONSIDERED = 256  # items that a user comes across before choosing one without a recommender
 
 
-@dataclass(frozen=True)
-class Traits:
-    """Distributions of a user's own parameters: means and standard deviations over users.
-
-    Defaults are choices, not findings: a log without impressions says nothing about click level, boredom or leaving.
-    `base_click_rate`: share of clicks when a random item is looked at, averaged over users. `click_bias_sd`: spread
-    between users of that level, logits. `boredom`: logits per click of the same topic, the median of a log-normal with
-    `boredom_sd` in logs. `leave_bias`: log-odds of leaving when wholly dissatisfied, and its spread.
-    """
-
-    base_click_rate: float = 0.06
-    click_bias_sd: float = 0.3
-    boredom: float = 1.5
-    boredom_sd: float = 0.4
-    leave_bias: float = -1.0
-    leave_bias_sd: float = 0.3
-
-
 class Population(Protocol):
     """Where visitors come from; who a visitor is, is a function of the id alone."""
 
     @property
-    def choice(self) -> ChoiceLaw:
-        """The law by which these users choose."""
+    def traits(self) -> Traits:
+        """How the parameters of these users are distributed."""
 
     @property
     def people(self) -> int | None:
@@ -69,7 +53,6 @@ class MadeUpPopulation:
     """
 
     items: WorldItems
-    choice: ChoiceLaw
     traits: Traits
     seed: int
     first_id: int = 0
@@ -79,13 +62,11 @@ class MadeUpPopulation:
     click_bias: float = -4.0
 
     @classmethod
-    def create(
-        cls, items: WorldItems, choice: ChoiceLaw, traits: Traits, seed: int, n_interests: int = 3
-    ) -> MadeUpPopulation:
+    def create(cls, items: WorldItems, traits: Traits, seed: int, n_interests: int = 3) -> MadeUpPopulation:
         """Users whose mean click level is `traits.base_click_rate`."""
-        raw = cls(items, choice, traits, seed, n_interests=n_interests)
+        raw = cls(items, traits, seed, n_interests=n_interests, click_bias=0.0)
         some = raw._without_history(np.arange(512, dtype=np.int64))
-        return replace(raw, click_bias=click_level(items, choice, traits, some, some.ids, seed))
+        return replace(raw, click_bias=click_level(items, some, traits.base_click_rate, seed))
 
     @property
     def people(self) -> int | None:
@@ -106,7 +87,7 @@ class MadeUpPopulation:
             raise InputError(f"user ids run from {ids.min()} to {ids.max()}; this population has 0 to {self.room - 1}")
         users = self._without_history(ids)
         lengths = 4 + (uniforms(self.seed, users.ids, 0, Purpose.ORGANIC, 1)[:, 0] * 17).astype(np.int64)
-        sequences = organic(self.items, self.choice, users, 20, self.seed)  # (n, 20)
+        sequences = organic(self.items, users, 20, self.seed)  # (n, 20)
         histories = np.full((len(ids), HISTORY_LENGTH), -1, dtype=np.int32)
         keep = np.arange(20)[None, :] >= (20 - lengths)[:, None]
         histories[:, -20:] = np.where(keep, sequences, -1)
@@ -118,9 +99,9 @@ class MadeUpPopulation:
         anchor = (uniforms(self.seed, ids, 0, Purpose.INTERESTS, k) * len(self.items)).astype(np.int64)
         noise = normals(self.seed, ids, 0, Purpose.TASTE, k * d).reshape(n, k, d)
         tastes = unit(self.items.vectors[anchor] + self.spread * noise / np.sqrt(d))  # (n, k, d)
-        click, bored, leave = _drawn_traits(self.traits, self.seed, ids, self.click_bias)
+        traits = draw_traits(self.traits, self.seed, ids, self.click_bias)
         empty = np.full((n, HISTORY_LENGTH), -1, dtype=np.int32)
-        return Users(ids, ids, tastes.astype(np.float32), click, bored, leave, empty)
+        return Users(ids, ids, tastes.astype(np.float32), traits, empty)
 
 
 @dataclass(frozen=True)
@@ -134,7 +115,6 @@ class FittedPopulation:
     """
 
     items: WorldItems
-    choice: ChoiceLaw
     traits: Traits
     seed: int
     tastes: NDArray[np.float32]
@@ -166,54 +146,47 @@ class FittedPopulation:
         """Users with the history of their log."""
         ids = np.asarray(ids, dtype=np.int64)
         rows = ids % len(self.codes)
-        click, bored, leave = _drawn_traits(self.traits, self.seed, self.keys[rows], self.click_bias)
-        return Users(ids, self.keys[rows], self.tastes[rows], click, bored, leave, self.histories[rows])
+        traits = draw_traits(self.traits, self.seed, self.keys[rows], self.click_bias)
+        return Users(ids, self.keys[rows], self.tastes[rows], traits, self.histories[rows])
 
 
-def organic(items: WorldItems, choice: ChoiceLaw, users: Users, length: int, seed: int) -> NDArray[np.int32]:
+def organic(items: WorldItems, users: Users, length: int, seed: int) -> NDArray[np.int32]:
     """What users consume by themselves, without a recommender: item rows, int32 (n, length), in order.
 
     Each time a user comes across some items at random and takes one with probability proportional to exp(relevance)
     (multinomial logit, McFadden 1974); the topic just consumed is less relevant for a while, as in a visit.
     """
     out = np.empty((len(users), length), dtype=np.int32)
-    _organic(choice, items.vectors, items.quality, items.topics, items.n_topics, users.ids, users.tastes, users.boredom,
-             np.uint64(seed), out)  # fmt: skip
+    _organic(
+        items.vectors, items.appeal, items.topics, items.n_topics, users.ids, users.tastes, users.traits,
+        np.uint64(seed), out,
+    )  # fmt: skip
     return out
 
 
-def _drawn_traits(
-    traits: Traits, seed: int, ids: NDArray[np.int64], click_bias: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    z = normals(seed, ids, 0, Purpose.TRAITS, 3).astype(np.float32)  # (n, 3)
-    click = np.float32(click_bias) + np.float32(traits.click_bias_sd) * z[:, 0]
-    bored = np.float32(traits.boredom) * np.exp(np.float32(traits.boredom_sd) * z[:, 1])
-    leave = np.float32(traits.leave_bias) + np.float32(traits.leave_bias_sd) * z[:, 2]
-    return click, bored, leave
+def click_level(items: WorldItems, users: Users, rate: float, seed: int) -> float:
+    """The click bias, on top of these users' own, at which they click `rate` of the random items that they look at.
 
-
-def click_level(
-    items: WorldItems, choice: ChoiceLaw, traits: Traits, users: Users, keys: NDArray[np.int64], seed: int
-) -> float:
-    """The click bias at which a random item that is looked at is clicked with `base_click_rate`, by bisection.
-
-    keys: int64 (n,), whose traits these users have.
+    By bisection; nobody has consumed anything, is bored, or minds the season.
     """
     rows = (uniforms(seed, users.ids, 1, Purpose.SAMPLE_USERS, 64) * len(items)).astype(np.int64)  # (n, 64)
     cosine = np.einsum("nkd,nmd->nkm", users.tastes, items.vectors[rows]).max(axis=1)  # (n, 64)
-    logits = choice.affinity_weight * cosine + choice.quality_weight * items.quality[rows]
-    own = normals(seed, keys, 0, Purpose.TRAITS, 3)[:, :1] * traits.click_bias_sd  # as in `_drawn_traits`
+    bias, affinity_weight, appeal_weight = (
+        users.traits[:, trait, None].astype(np.float64)  # (n, 1)
+        for trait in (Trait.CLICK_BIAS, Trait.AFFINITY_WEIGHT, Trait.APPEAL_WEIGHT)
+    )
+    logits = bias + affinity_weight * cosine + appeal_weight * items.appeal[rows]
     low, high = -30.0, 30.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if expit(logits + own + middle).mean() < traits.base_click_rate else (low, middle)
+        low, high = (middle, high) if expit(logits + middle).mean() < rate else (low, middle)
     return low
 
 
 @law
 def _choose(
-    choice: ChoiceLaw, vectors: F32, quality: F32, topics: I32, boredom: NDArray[np.float64], sensitivity: float,
-    tastes: F32, taken: I32, seed: np.uint64, user: int, step: int,
+    vectors: F32, appeal: F32, topics: I32, boredom: F64, traits: F32, tastes: F32, taken: I32,
+    seed: np.uint64, user: int, step: int,
 ) -> int:  # fmt: skip
     """The item that a user takes among some that he comes across: Gumbel-max, one draw for each."""
     best, which = -np.inf, 0
@@ -226,7 +199,7 @@ def _choose(
             for t in range(step):
                 repeated |= taken[t] == item
             cosine, _ = affinity(tastes, vectors[item])
-            value = relevance(choice, 0.0, cosine, quality[item], sensitivity * boredom[topics[item]], repeated)
+            value = relevance(traits, cosine, appeal[item], boredom[topics[item]], 0.0, repeated)
             value -= np.log(-np.log(luck))
             if value > best:
                 best, which = value, item
@@ -235,15 +208,13 @@ def _choose(
 
 @batched
 def _organic(
-    choice: ChoiceLaw, vectors: F32, quality: F32, topics: I32, n_topics: int,
-    ids: I64, tastes: F32, sensitivity: F32, seed: np.uint64, out: I32,
+    vectors: F32, appeal: F32, topics: I32, n_topics: int,
+    ids: I64, tastes: F32, traits: F32, seed: np.uint64, out: I32,
 ) -> None:  # fmt: skip
     for u in numba.prange(out.shape[0]):
         boredom = np.zeros(n_topics)
         for step in range(out.shape[1]):
-            item = _choose(
-                choice, vectors, quality, topics, boredom, sensitivity[u], tastes[u], out[u], seed, ids[u], step
-            )
+            item = _choose(vectors, appeal, topics, boredom, traits[u], tastes[u], out[u], seed, ids[u], step)
             out[u, step] = item
-            boredom *= 0.8
+            boredom *= traits[u, Trait.BOREDOM_MEMORY]
             boredom[topics[item]] += 1.0

@@ -12,10 +12,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from zsr_sim.config import Settings, WorldSettings
+from zsr_sim.envs.feedback import Feedback
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.visits import observe
-from zsr_sim.envs.world import Feedback, World, WorldState
+from zsr_sim.envs.world import World, WorldState
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.generation.candidates import SOURCES, Candidates, CandidateSource, RetrievalCandidates
 from zsr_sim.generation.gan import GeneratedCandidates, SequenceGan
@@ -196,7 +197,7 @@ class Audience:
         if self._state is None:
             self._state = fresh
         else:
-            self._state.reset_rows(rows, fresh)
+            self._state.put(rows, fresh)
 
     def look(self, rows: NDArray[np.int64]) -> Arrays:
         """Propose pages to the users at these rows; the observation of all rows, in arrays of its own."""

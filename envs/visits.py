@@ -9,9 +9,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from zsr_sim.envs.columns import Columns
+from zsr_sim.envs.feedback import KINDS, Feedback
+from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.world import World, WorldState
+
+_PER_PAGE = ("diversity", "exposure", "generated")  # columns of `Visits` that are means over pages
 
 
 class Strategy(Protocol):
@@ -30,22 +35,40 @@ class SeesState(Protocol):
 
 
 @dataclass(frozen=True)
-class Visits:
+class Visits(Columns):
     """What each visit came to, one entry per user, float64 (n,) unless said otherwise.
 
-    people: int64, the person behind the visit. returns: clicks in the visit. pages: pages seen. click_rate: clicks per
-    item shown, 0..1. satisfaction: mean over pages, 0..1. diversity: mean over pages of one minus the mean cosine
-    between two items of a page, 0..2. generated: pages that came from the generator, as a share, or NaN where the
-    strategy names no source.
+    people: int64, the person behind the visit. returns: sum of rewards. expected_returns: sum of the rewards that were
+    to be expected given each page and the user's state then; less noisy, with the same mean. pages: pages seen. clicks,
+    likes, purchases (those that arrived) and dwell (seconds): sums. click_rate: clicks per item shown, 0..1.
+    satisfaction: mean over pages, 0..1. sessions: sessions begun. return_rate: sessions that the user came back from,
+    as a share of those that ended, 0..1; NaN where none did. diversity: mean over pages of one minus the mean cosine
+    between two items of a page, 0..2. exposure: mean appeal of the items shown, in standard deviations over the
+    catalogue. unavailable: items shown that could not be had, as a share, 0..1. generated: pages that came from the
+    generator, as a share, or NaN where the strategy names no source.
+
+    click_noise, leave_noise: float32 (n, horizon), on each page the reward minus its expectation, and having left minus
+    the probability of leaving; zeros after the end. Both have mean 0 whatever the strategy: control variates.
     """
 
     people: NDArray[np.int64]
     returns: NDArray[np.float64]
+    expected_returns: NDArray[np.float64]
     pages: NDArray[np.float64]
+    clicks: NDArray[np.float64]
+    likes: NDArray[np.float64]
+    purchases: NDArray[np.float64]
+    dwell: NDArray[np.float64]
     click_rate: NDArray[np.float64]
     satisfaction: NDArray[np.float64]
+    sessions: NDArray[np.float64]
+    return_rate: NDArray[np.float64]
     diversity: NDArray[np.float64]
+    exposure: NDArray[np.float64]
+    unavailable: NDArray[np.float64]
     generated: NDArray[np.float64]
+    click_noise: NDArray[np.float32]
+    leave_noise: NDArray[np.float32]
 
 
 def observe(state: WorldState) -> Observation:
@@ -70,45 +93,90 @@ def simulate(
     The result does not depend on `batch_size`: every draw is a function of (seed, user, step, purpose).
     `progress` is called with (users done, users in all).
     """
-    parts = []
+    parts: list[Visits] = []
     for begin in range(0, len(ids), batch_size):
         parts.append(_simulate_batch(world, population, ids[begin : begin + batch_size], strategy, seed, horizon))
         if progress:
             progress(min(begin + batch_size, len(ids)), len(ids))
-    return Visits(*(np.concatenate([getattr(p, name) for p in parts]) for name in Visits.__dataclass_fields__))
+    return Visits.joined(parts)
 
 
 def _simulate_batch(
     world: World, population: Population, ids: NDArray[np.int64], strategy: Strategy, seed: int, horizon: int
 ) -> Visits:
     state = world.start(population.visit(ids), seed)
-    n = len(ids)
-    clicks, pages, satisfaction, diversity, generated = (np.zeros(n) for _ in range(5))
-    for _ in range(horizon):
+    tally = _Tally.empty(len(ids), horizon)
+    for page in range(horizon):
         here = np.flatnonzero(state.present)
         if not len(here):
             break
         decision = _decide(strategy, state, here)
-        slates = np.tile(np.arange(world.slate_size, dtype=np.int32), (n, 1))  # absent users: any valid page, not shown
+        slates = np.tile(np.arange(world.slate_size, dtype=np.int32), (len(ids), 1))  # absent: any page, not shown
         slates[here] = decision.slates
-        feedback = world.step(state, slates)
-        clicks += feedback.reward
-        pages[here] += 1
-        satisfaction[here] += state.satisfaction[here]
-        diversity[here] += page_diversity(world.items.vectors[decision.slates])
-        if decision.sources is None:
-            generated[here] = np.nan
-        else:
-            generated[here] += [source == "generator" for source in decision.sources]
-    return Visits(
-        people=state.users.people,
-        returns=clicks,
-        pages=pages,
-        click_rate=clicks / (pages * world.slate_size),
-        satisfaction=satisfaction / pages,
-        diversity=diversity / pages,
-        generated=generated / pages,
-    )
+        tally.add(page, here, state, decision, world.step(state, slates), world.items)
+    return tally.visits(state, world.slate_size)
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """Sums over the pages of visits under way: a row per user."""
+
+    amounts: NDArray[np.float64]  # (n, kinds)
+    sums: dict[str, NDArray[np.float64]]  # (n,) each
+    click_noise: NDArray[np.float32]  # (n, horizon)
+    leave_noise: NDArray[np.float32]  # (n, horizon)
+
+    @classmethod
+    def empty(cls, n: int, horizon: int) -> _Tally:
+        names = ("returns", "expected_returns", "pages", "satisfaction", "ended", "unavailable", *_PER_PAGE)
+        noise = (np.zeros((n, horizon), dtype=np.float32) for _ in range(2))
+        return cls(np.zeros((n, len(KINDS))), {name: np.zeros(n) for name in names}, *noise)
+
+    def add(
+        self, page: int, here: NDArray[np.int64], state: WorldState, decision: Decision, feedback: Feedback,
+        items: WorldItems,
+    ) -> None:  # fmt: skip
+        """One page of the users at the rows `here`."""
+        sums = self.sums
+        self.amounts[:] += feedback.amounts
+        self.click_noise[:, page] = feedback.reward - feedback.expected_reward
+        self.leave_noise[:, page] = feedback.left - feedback.leave_probability
+        sums["returns"] += feedback.reward
+        sums["expected_returns"] += feedback.expected_reward
+        sums["ended"] += feedback.left | (feedback.gaps > 0)
+        sums["unavailable"] += feedback.unavailable.mean(axis=1)
+        sums["pages"][here] += 1
+        sums["satisfaction"][here] += state.satisfaction[here]
+        sums["diversity"][here] += page_diversity(items.vectors[decision.slates])
+        sums["exposure"][here] += items.appeal[decision.slates].mean(axis=1)
+        made = np.nan if decision.sources is None else [source == "generator" for source in decision.sources]
+        sums["generated"][here] += made
+
+    def visits(self, state: WorldState, slate_size: int) -> Visits:
+        """The visits, now that they are over."""
+        sums, pages = self.sums, self.sums["pages"]
+        clicks, likes, purchases, dwell = self.amounts.T.copy()
+        sessions = state.sessions.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # no session ended: no rate
+            return_rate = (sessions - 1) / sums["ended"]
+        return Visits(
+            people=state.users.people,
+            returns=sums["returns"],
+            expected_returns=sums["expected_returns"],
+            pages=pages,
+            clicks=clicks,
+            likes=likes,
+            purchases=purchases,
+            dwell=dwell,
+            click_rate=clicks / (pages * slate_size),
+            satisfaction=sums["satisfaction"] / pages,
+            sessions=sessions,
+            return_rate=return_rate,
+            unavailable=sums["unavailable"] / pages,
+            **{name: sums[name] / pages for name in _PER_PAGE},
+            click_noise=self.click_noise,
+            leave_noise=self.leave_noise,
+        )
 
 
 def _decide(strategy: Strategy, state: WorldState, here: NDArray[np.int64]) -> Decision:

@@ -105,6 +105,10 @@ Users = Annotated[int, typer.Option(min=2, help="visits per strategy, of users n
 Encoder = Annotated[str | None, typer.Option(help="a hub id or a folder of a language model [default: built in]")]
 Config = Annotated[Path | None, typer.Option(help="settings, a YAML file", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE ...", help="settings, after --config")]
+WorldName = Annotated[
+    str | None,
+    typer.Option("--world", help="a named world: zsr-sim list envs [default: standard]", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object, and nothing else, on stdout")]
 BatchSize = Annotated[int, typer.Option(min=1, help="users at once; results do not depend on it")]
 Folder = Annotated[str, typer.Argument(metavar="D", help="a name (zsr-sim list data) or a folder")]
@@ -149,6 +153,7 @@ def train(
     ] = None,
     users: Users = 2000,
     encoder: Encoder = None,
+    world: WorldName = None,
     config: Config = None,
     assignments: Set = None,
     batch_size: BatchSize = 1024,
@@ -159,7 +164,7 @@ def train(
 
     seeds = seeds or [0]
     job = experiments.Job(
-        data, users, seeds[0], encoder, config, assignments or [], batch_size, command=ctx.meta["command"]
+        data, users, seeds[0], encoder, config, assignments or [], batch_size, command=ctx.meta["command"], world=world
     )
     _print(experiments.train(job, agent, seeds, out, _screen(as_json)), as_json)
 
@@ -174,6 +179,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="run folder, a new one [default: runs/compare-DATA-TIME]")] = None,
     other_luck: Annotated[bool, typer.Option("--other-luck", help="other random draws for each strategy")] = False,
     encoder: Encoder = None,
+    world: WorldName = None,
     config: Config = None,
     assignments: Set = None,
     batch_size: BatchSize = 1024,
@@ -183,7 +189,7 @@ def compare(
     from zsr_sim.commands import experiments
 
     job = experiments.Job(
-        data, users, seed, encoder, config, assignments or [], batch_size, other_luck, ctx.meta["command"]
+        data, users, seed, encoder, config, assignments or [], batch_size, other_luck, ctx.meta["command"], world
     )
     _print(experiments.compare(job, agents, out, _screen(as_json)), as_json)
 
@@ -302,10 +308,11 @@ def list_agents(as_json: Json = False) -> None:
 
 @list_app.command("envs")
 def list_envs(as_json: Json = False) -> None:
-    """Gymnasium environments."""
+    """Gymnasium environments, and the named worlds that they and --world take."""
     from zsr_sim.envs.registration import known_envs
+    from zsr_sim.envs.worlds import WORLDS
 
-    _say_names(known_envs(), as_json)
+    _say_names(known_envs() | {f"world {name}": world.words for name, world in WORLDS.items()}, as_json)
 
 
 @list_app.command("data")

@@ -4,37 +4,76 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from zsr_sim.errors import InputError
+from zsr_sim.envs.traits import Traits
+from zsr_sim.envs.worlds import WORLDS, NamedWorld
+from zsr_sim.errors import InputError, nearest
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class WorldSettings(_Strict):
-    """The simulated users and their pages."""
+class WorldSettings(Traits):
+    """The simulated users and their pages: what users are like (`Traits`), and what holds for all of them.
 
-    slate_size: int = Field(10, ge=1, description="items on a page")
-    horizon: int = Field(20, ge=1, description="pages after which a visit is cut off")
-    dimensions: int = Field(64, ge=2, description="dimensions of the item space")
-    topics: int = Field(16, ge=1, description="topics that a user can be bored with")
-    interests: int = Field(3, ge=1, description="interests of a user")
-    base_click_rate: float = Field(0.06, gt=0, lt=1, description="clicks on a random item that is looked at")
-    quality_weight: float = Field(0.5, ge=0, description="logits per standard deviation of quality")
-    affinity_weight: float = Field(
-        16.0, ge=0, description="logits per unit of cosine; for made-up users, a log fits it"
-    )
-    examination_decay: float = Field(0.5, ge=0, description="position bias: position j is looked at j ** -decay")
-    boredom: float = Field(1.5, ge=0, description="logits that a click on a topic costs its next items")
-    boredom_memory: float = Field(0.8, ge=0, le=1, description="share of boredom left after a page")
-    drift_rate: float = Field(0.05, ge=0, le=1, description="how far a click moves an interest")
-    leave_bias: float = Field(-1.0, description="log-odds of leaving when wholly dissatisfied")
-    leave_slope: float = Field(5.0, ge=0, description="logits by which satisfaction holds a user")
+    `name` is one of the named worlds (`zsr_sim.envs.worlds`), whose settings are the defaults of the others.
+    """
+
+    name: str = "standard"
+    """Named world."""
+    choice: Literal["position", "cascade", "logit"] = "position"
+    """How a page is looked at: each place on its own, from top to bottom until a click, or one item of all."""
+    slate_size: Annotated[int, Field(ge=1)] = 10
+    """Items on a page."""
+    horizon: Annotated[int, Field(ge=1)] = 20
+    """Pages after which a visit is cut off."""
+    dimensions: Annotated[int, Field(ge=2)] = 64
+    """Dimensions of the item space."""
+    topics: Annotated[int, Field(ge=1)] = 16
+    """Topics that a user can be bored with."""
+    interests: Annotated[int, Field(ge=1)] = 3
+    """Interests of a user."""
+    quality_correlation: Annotated[float, Field(ge=-1, le=1)] = 1.0
+    """Of what satisfies with what draws clicks, over items; 1: they are the same."""
+    item_lifetime: Annotated[int, Field(ge=0)] = 0
+    """Pages for which an item can be had; 0: always."""
+    season_period: Annotated[int, Field(ge=1)] = 40
+    """Pages in which topics come into season in turn."""
+    max_gap: Annotated[int, Field(ge=1)] = 30
+    """Days away after which a user is taken to have left."""
+    reward_click: float = 1.0
+    """What a click is worth."""
+    reward_like: float = 0.0
+    """What a like is worth."""
+    reward_purchase: float = 0.0
+    """What a purchase is worth."""
+    reward_dwell: float = 0.0
+    """What a second on a clicked item is worth."""
+
+    @classmethod
+    def named(cls, name: str, **changes: Any) -> WorldSettings:
+        """A named world, but for these settings. Raises InputError for a name that is not known."""
+        known_world(name)
+        return cls.model_validate({"name": name} | changes)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_named_world(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not isinstance(given.get("name", ""), str):
+            return given
+        return known_world(given.get("name", "standard")).settings | given
+
+
+def known_world(name: str) -> NamedWorld:
+    """The world of this name; raises InputError where there is none."""
+    if name not in WORLDS:
+        raise InputError(f"world {name!r} is not known; one of {', '.join(WORLDS)} expected{nearest(name, WORLDS)}")
+    return WORLDS[name]
 
 
 class GeneratorSettings(_Strict):
@@ -80,19 +119,21 @@ class SimilaritySettings(_Strict):
 class Settings(_Strict):
     """All settings; `--config file.yaml` first, then `--set world.horizon=10`."""
 
-    world: WorldSettings = WorldSettings()  # type: ignore[call-arg]  # all fields have defaults
-    generator: GeneratorSettings = GeneratorSettings()  # type: ignore[call-arg]
+    world: WorldSettings = WorldSettings()
+    generator: GeneratorSettings = GeneratorSettings()  # type: ignore[call-arg]  # all fields have defaults
     agent: AgentSettings = AgentSettings()  # type: ignore[call-arg]
     similarity: SimilaritySettings = SimilaritySettings()  # type: ignore[call-arg]
 
 
-def load_settings(config: Path | None = None, assignments: list[str] | None = None) -> Settings:
-    """Defaults, overridden by a YAML file, overridden by `section.name=value` assignments.
+def load_settings(
+    config: Path | None = None, assignments: list[str] | None = None, world: str | None = None
+) -> Settings:
+    """Defaults, overridden by a YAML file, by the name of a world, and by `section.name=value` assignments, in turn.
 
     Raises InputError for an unknown name (with the nearest known one), a value out of range, or an unreadable file.
     """
     tree = _read_yaml(config) if config else {}
-    for assignment in assignments or []:
+    for assignment in [*([f"world.name={world}"] if world else []), *(assignments or [])]:
         path, equals, value = assignment.partition("=")
         section, dot, name = path.strip().partition(".")
         if not (equals and dot):
@@ -136,6 +177,8 @@ def _explain(error: Any) -> str:
     """One pydantic error as a sentence."""
     path = [str(part) for part in error["loc"]]
     name = ".".join(path)
+    if error["type"] == "value_error":  # raised by a validator of ours, in words of its own
+        return str(error["ctx"]["error"])
     if error["type"] != "extra_forbidden":
         return f"setting {name}: {error['msg'].lower()}, found {error['input']!r}"
     known = [*Settings.model_fields, *(f"{s}.{f}" for s, m in Settings() for f in type(m).model_fields)]

@@ -15,11 +15,10 @@ from zsr_sim.datasets import Dataset, load
 from zsr_sim.encoders.cache import EncodeReport, VectorCache, encode_texts
 from zsr_sim.encoders.space import ItemSpace
 from zsr_sim.encoders.text import load_encoder
-from zsr_sim.envs.choice import ChoiceLaw
-from zsr_sim.envs.dynamics import DynamicsLaw
-from zsr_sim.envs.fitting import fit, quality_from
+from zsr_sim.envs.feedback import RewardWeights
+from zsr_sim.envs.fitting import appeal_from, fit
 from zsr_sim.envs.items import WorldItems, make_items
-from zsr_sim.envs.population import MadeUpPopulation, Population, Traits
+from zsr_sim.envs.population import MadeUpPopulation, Population
 from zsr_sim.envs.world import World
 from zsr_sim.errors import InputError
 from zsr_sim.generation.retrieval import Retrieval
@@ -85,8 +84,7 @@ class Scene:
             "encoder": self.encoder,
             "users": users,
             "people": self.test.people,
-            "choice": self.world.choice._asdict(),
-            "dynamics": self.world.dynamics._asdict(),
+            "traits": self.test.traits.typical(),
             "settings": self.settings.model_dump(),
             "trust": self.trust,
         }
@@ -135,21 +133,22 @@ def make_scene(
         if log is None:
             raise InputError(f"{dataset.catalogue.name} has no log, its users are made up; other worlds need a log")
         log = resample(log)
-    items = make_items(vectors, quality_from(log, n) if log is not None else None, settings.topics, WORLD_SEED)
+    items = make_items(
+        vectors, appeal_from(log, n) if log is not None else None, settings.topics, WORLD_SEED,
+        settings.quality_correlation, settings.item_lifetime, settings.horizon,
+    )  # fmt: skip
     population = _population(items, log, settings)
     train, test = population.split(TEST_SHARE, WORLD_SEED)
     consumed = training_log(train, log)
     popularity = np.bincount(consumed.items, minlength=n).astype(np.float32)
     world = World(
         items,
-        population.choice,
-        DynamicsLaw(
-            drift_rate=settings.drift_rate,
-            boredom_memory=settings.boredom_memory,
-            leave_slope=settings.leave_slope,
-        ),
+        settings.choice,
+        RewardWeights(settings.reward_click, settings.reward_like, settings.reward_purchase, settings.reward_dwell),
         settings.slate_size,
         shown_capacity=settings.slate_size * settings.horizon,
+        season_period=settings.season_period,
+        max_gap=settings.max_gap,
     )
     return Scene(
         dataset, text_encoder.name, text_encoder.fingerprint, report, text_vectors, space, vectors, world, train, test,
@@ -158,12 +157,6 @@ def make_scene(
 
 
 def _population(items: WorldItems, log: Interactions | None, settings: WorldSettings) -> Population:
-    choice = ChoiceLaw(
-        affinity_weight=settings.affinity_weight,
-        quality_weight=settings.quality_weight,
-        examination_decay=settings.examination_decay,
-    )
-    traits = Traits(base_click_rate=settings.base_click_rate, boredom=settings.boredom, leave_bias=settings.leave_bias)
     if log is None:
-        return MadeUpPopulation.create(items, choice, traits, WORLD_SEED, settings.interests)
-    return fit(items, log, choice, traits, WORLD_SEED, settings.interests)
+        return MadeUpPopulation.create(items, settings, WORLD_SEED, settings.interests)
+    return fit(items, log, settings, WORLD_SEED, settings.interests)

@@ -19,10 +19,9 @@ from zsr_sim.agents import policy_gradient
 from zsr_sim.agents.policy_gradient import PolicyGradient, PolicyGradientTrainer, generalised_advantages
 from zsr_sim.agents.scoring import CandidateScorer
 from zsr_sim.config import AgentSettings, Settings
-from zsr_sim.envs.choice import ChoiceLaw
-from zsr_sim.envs.dynamics import DynamicsLaw
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.observation import Observation
+from zsr_sim.envs.traits import Traits
 from zsr_sim.envs.visits import observe
 from zsr_sim.envs.world import Users, World
 from zsr_sim.generation.candidates import SOURCES, Candidates
@@ -58,7 +57,7 @@ class FourPages:
 class Lovers:
     """User i loves axis i mod 4 and has consumed its third item."""
 
-    choice: ChoiceLaw
+    traits: Traits
     leave_bias: float = -20.0
     people: int | None = None
     met: list[int] = field(default_factory=list)
@@ -66,7 +65,7 @@ class Lovers:
     def visit(self, ids: NDArray[np.int64]) -> Users:
         """One user for each id, who is noted in `met`."""
         self.met.extend(ids.tolist())
-        users = same_users(ids, [1, 0, 0, 0], click_bias=-3, boredom=0, leave_bias=self.leave_bias)
+        users = same_users(ids, [1, 0, 0, 0], click_bias=-3, boredom=0, leave_bias=self.leave_bias, traits=self.traits)
         tastes = np.eye(AXES, dtype=np.float32)[ids % AXES][:, None, :]
         histories = users.histories.copy()
         histories[:, -1] = 3 * (ids % AXES) + 2
@@ -81,12 +80,14 @@ def trainer_of(
     seed: int = 0, affinity: float = 6.0, leave_bias: float = -20.0, **changes: Any
 ) -> PolicyGradientTrainer:
     """A loved item that is looked at is clicked with sigmoid(affinity - 3), any other with sigmoid(-3)."""
-    choice = ChoiceLaw(affinity_weight=affinity, quality_weight=0.0, repeat_penalty=0.0, examination_decay=0.0)
+    traits = Traits(
+        affinity_weight=affinity, appeal_weight=0.0, repeat_penalty=0.0, examination_decay=0.0, drift_rate=0.0
+    )
     items = WorldItems(VECTORS, np.zeros(12, np.float32), np.zeros(12, np.int32), 1)
-    world = World(items, choice, DynamicsLaw(drift_rate=0.0), SLATE, shown_capacity=SLATE * HORIZON)
+    world = World(items, slate_size=SLATE, shown_capacity=SLATE * HORIZON)
     feedback = {name: changes.pop(name) for name in ("feedback", "feedback_interval") if name in changes}
     return PolicyGradientTrainer(
-        world, Lovers(choice, leave_bias), FourPages(), settings(**changes), HORIZON, seed, **feedback
+        world, Lovers(traits, leave_bias), FourPages(), settings(**changes), HORIZON, seed, **feedback
     )
 
 

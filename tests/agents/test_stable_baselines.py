@@ -17,12 +17,11 @@ from tests.envs.stages import tiny_stage
 from tests.envs.tiny import SameUsers
 from zsr_sim.agents.stable_baselines import Batched, StableBaselines, StableBaselinesTrainer
 from zsr_sim.config import AgentSettings, Settings
-from zsr_sim.envs.choice import ChoiceLaw
-from zsr_sim.envs.dynamics import DynamicsLaw
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.recommendation import RecommendationEnv
 from zsr_sim.envs.stage import Stage, page_observation
+from zsr_sim.envs.traits import Traits
 from zsr_sim.envs.vector import RecommendationVectorEnv
 from zsr_sim.envs.visits import observe, simulate
 from zsr_sim.envs.world import World
@@ -96,9 +95,9 @@ class FixedPages:
 def test_finds_the_page_that_users_like() -> None:
     vectors = np.array([[1, 0], [0.8, 0.6], [-1, 0], [-0.8, 0.6]], dtype=np.float32)
     items = WorldItems(vectors, np.zeros(4, np.float32), np.zeros(4, np.int32), 1)
-    choice = ChoiceLaw(affinity_weight=20.0, repeat_penalty=0.0, examination_decay=0.0)
-    world = World(items, choice, DynamicsLaw(drift_rate=0.0, boredom_per_click=0.0), slate_size=2)
-    users = SameUsers([1.0, 0.0], click_bias=0.0, boredom=0.0, leave_bias=-30.0, choice=choice)  # nobody leaves
+    traits = Traits(affinity_weight=20.0, repeat_penalty=0.0, examination_decay=0.0, drift_rate=0.0)
+    world = World(items, slate_size=2)
+    users = SameUsers([1.0, 0.0], click_bias=0.0, boredom=0.0, leave_bias=-30.0, traits=traits)  # nobody leaves
     stage = Stage.of(world, users, FixedPages(Retrieval(vectors, np.ones(4, dtype=np.float32))))
     env = RecommendationVectorEnv.on(stage, 32, 5)
     trainer = StableBaselinesTrainer("PPO", env, _settings(learning_rate=5e-3), 0)

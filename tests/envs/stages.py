@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from tests.envs.tiny import random_items
-from zsr_sim.envs.choice import ChoiceLaw
-from zsr_sim.envs.population import MadeUpPopulation, Traits
+from zsr_sim.envs.population import MadeUpPopulation
 from zsr_sim.envs.stage import Stage
+from zsr_sim.envs.traits import Traits
 from zsr_sim.envs.world import World
 from zsr_sim.generation.candidates import CandidateSource, RetrievalCandidates
 from zsr_sim.generation.gan import GeneratedCandidates, SequenceGan
@@ -25,7 +25,7 @@ def tiny_stage(
 ) -> Stage:
     """A world of `n` random items whose users click now and then; `generated` pages are an untrained generator's."""
     items = random_items(n, d, seed=seed)
-    population = MadeUpPopulation.create(items, ChoiceLaw(), Traits(base_click_rate=0.2, leave_bias=leave_bias), seed)
+    population = MadeUpPopulation.create(items, Traits(base_click_rate=0.2, leave_bias=leave_bias), seed)
     popularity = np.random.default_rng(seed).integers(0, 9, n).astype(np.float32)
     retrieval = Retrieval(items.vectors, popularity)
     source: CandidateSource = RetrievalCandidates(retrieval, slate, candidates)

@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from zsr_sim.encoders.space import unit
-from zsr_sim.envs.choice import ChoiceLaw, affinity, examination, relevance, sigmoid
+from zsr_sim.envs.choice import affinity, examination, relevance, sigmoid
+from zsr_sim.envs.traits import N_TRAITS, Trait
 
-LAW = ChoiceLaw(affinity_weight=6.0, quality_weight=0.5, repeat_penalty=4.0, examination_decay=0.5)
 LOGITS = st.floats(-50, 50)
 
 
@@ -44,28 +44,48 @@ def test_affinity_does_not_depend_on_the_order_of_interests(points: NDArray[np.f
     assert cosines[which] == pytest.approx(cosines[order[where]], abs=1e-6)
 
 
+def row(
+    bias: float,
+    affinity: float = 6.0,
+    appeal: float = 0.5,
+    repeat: float = 4.0,
+    boredom: float = 1.0,
+    season: float = 2.0,
+) -> NDArray[np.float32]:
+    """The traits of one user."""
+    traits = np.zeros(N_TRAITS, dtype=np.float32)
+    values = {
+        Trait.CLICK_BIAS: bias, Trait.AFFINITY_WEIGHT: affinity, Trait.APPEAL_WEIGHT: appeal,
+        Trait.REPEAT_PENALTY: repeat, Trait.BOREDOM: boredom, Trait.SEASON_WEIGHT: season,
+    }  # fmt: skip
+    traits[list(values)] = list(values.values())
+    return traits
+
+
 def test_relevance_by_hand() -> None:
-    # -4 + 6 * 0.5 + 0.5 * 2 - 0.75 = -0.75, and 4 less for an item consumed before
-    assert relevance(LAW, -4.0, 0.5, 2.0, 0.75, False) == pytest.approx(-0.75, abs=1e-12)
-    assert relevance(LAW, -4.0, 0.5, 2.0, 0.75, True) == pytest.approx(-4.75, abs=1e-12)
+    # -4 + 6 * 0.5 + 0.5 * 2 - 1 * 0.75 = -0.75, 2 * 0.25 more in season, and 4 less for an item consumed before
+    assert relevance(row(-4.0), 0.5, 2.0, 0.75, 0.0, False) == pytest.approx(-0.75, abs=1e-12)
+    assert relevance(row(-4.0), 0.5, 2.0, 0.75, 0.25, False) == pytest.approx(-0.25, abs=1e-12)
+    assert relevance(row(-4.0), 0.5, 2.0, 0.75, 0.0, True) == pytest.approx(-4.75, abs=1e-12)
     assert sigmoid(-0.75) == pytest.approx(0.32082130082460703, abs=1e-15)
 
 
 @settings(deadline=None, max_examples=100)
-@given(LOGITS, st.floats(-1, 1), st.floats(-3, 3), st.floats(0, 10), st.floats(0.01, 1))
-def test_directions(bias: float, cosine: float, quality: float, bored: float, more: float) -> None:
-    here = relevance(LAW, bias, cosine, quality, bored, False)
-    assert relevance(LAW, bias + more, cosine, quality, bored, False) > here
-    assert relevance(LAW, bias, cosine + more, quality, bored, False) > here
-    assert relevance(LAW, bias, cosine, quality + more, bored, False) > here
-    assert relevance(LAW, bias, cosine, quality, bored + more, False) < here
-    assert relevance(LAW, bias, cosine, quality, bored, True) < here
+@given(LOGITS, st.floats(-1, 1), st.floats(-3, 3), st.floats(0, 10), st.floats(-1, 1), st.floats(0.01, 1))
+def test_directions(bias: float, cosine: float, appeal: float, bored: float, season: float, more: float) -> None:
+    here = relevance(row(bias), cosine, appeal, bored, season, False)
+    assert relevance(row(bias + more), cosine, appeal, bored, season, False) > here
+    assert relevance(row(bias), cosine + more, appeal, bored, season, False) > here
+    assert relevance(row(bias), cosine, appeal + more, bored, season, False) > here
+    assert relevance(row(bias), cosine, appeal, bored + more, season, False) < here
+    assert relevance(row(bias), cosine, appeal, bored, season + more, False) > here
+    assert relevance(row(bias), cosine, appeal, bored, season, True) < here
 
 
 def test_a_weight_of_zero_switches_its_law_off() -> None:
-    off = ChoiceLaw(affinity_weight=0.0, quality_weight=0.0, repeat_penalty=0.0, examination_decay=0.0)
-    assert relevance(off, -1.25, 0.9, 2.5, 0.0, True) == -1.25
-    assert [examination(j, off.examination_decay) for j in range(100)] == [1.0] * 100
+    off = row(-1.25, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert relevance(off, 0.9, 2.5, 3.0, 0.7, True) == -1.25
+    assert [examination(j, 0.0) for j in range(100)] == [1.0] * 100
 
 
 def test_examination_by_hand() -> None:

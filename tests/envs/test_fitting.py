@@ -8,23 +8,23 @@ from numpy.typing import NDArray
 
 from tests.envs.tiny import random_items
 from zsr_sim.encoders.space import unit
-from zsr_sim.envs.choice import ChoiceLaw
-from zsr_sim.envs.dynamics import DynamicsLaw
-from zsr_sim.envs.fitting import fit, quality_from
+from zsr_sim.envs.fitting import appeal_from, fit
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.population import (
     HISTORY_LENGTH,
     FittedPopulation,
     MadeUpPopulation,
-    Traits,
     organic,
 )
+from zsr_sim.envs.traits import Trait, Traits
 from zsr_sim.envs.world import Users, World
 from zsr_sim.errors import InputError
 from zsr_sim.interactions import Interactions
 
-CHOICE = ChoiceLaw(affinity_weight=5.0, quality_weight=0.5, repeat_penalty=3.0, examination_decay=0.0)
-TRAITS = Traits(base_click_rate=0.1, click_bias_sd=0.5, boredom=0.5, boredom_sd=0.4, leave_bias=-0.5, leave_bias_sd=0.3)
+TRAITS = Traits(
+    base_click_rate=0.1, click_bias_sd=0.5, affinity_weight=5.0, appeal_weight=0.5, repeat_penalty=3.0,
+    examination_decay=0.0, boredom=0.5, boredom_sd=0.4, leave_bias=-0.5, leave_bias_sd=0.3,
+)  # fmt: skip
 D, DIRECTIONS, PER_DIRECTION = 16, 6, 40
 
 
@@ -53,7 +53,7 @@ def planted_log(n: int = 300, m: int = 12) -> Interactions:
 
 @pytest.fixture(scope="module")
 def fitted() -> FittedPopulation:
-    return fit(bundled_items(), planted_log(), CHOICE, TRAITS, seed=0)
+    return fit(bundled_items(), planted_log(), TRAITS, seed=0)
 
 
 def test_planted_tastes_come_back(fitted: FittedPopulation) -> None:
@@ -61,14 +61,14 @@ def test_planted_tastes_come_back(fitted: FittedPopulation) -> None:
     cosines = fitted.tastes[np.arange(300), :, fitted.codes % DIRECTIONS]  # (people, interests)
     assert cosines.min() > 0.95
     np.testing.assert_allclose(np.linalg.norm(fitted.tastes, axis=2), 1, atol=1e-6)
-    assert fitted.choice.affinity_weight > 3
-    assert fitted.choice == CHOICE._replace(affinity_weight=fitted.choice.affinity_weight)
+    assert fitted.traits.affinity_weight > 3
+    assert fitted.traits == TRAITS.replace(affinity_weight=fitted.traits.affinity_weight)
 
 
 def test_a_log_drawn_at_random_has_no_affinity() -> None:
     items = random_items(n=300, d=D)
     log = log_of(np.random.default_rng(2).integers(0, 300, (3000, 10)))
-    assert 0 <= fit(items, log, CHOICE, TRAITS, seed=0).choice.affinity_weight < 0.3
+    assert 0 <= fit(items, log, TRAITS, seed=0).traits.affinity_weight < 0.3
 
 
 def test_popularity_is_not_taken_for_affinity() -> None:
@@ -76,16 +76,16 @@ def test_popularity_is_not_taken_for_affinity() -> None:
     items = bundled_items()
     popularity = np.linspace(1, 20, len(items)) ** 2
     drawn = np.random.default_rng(3).choice(len(items), (3000, 10), p=popularity / popularity.sum())
-    assert fit(items, log_of(drawn), CHOICE, TRAITS, seed=0).choice.affinity_weight < 0.3
+    assert fit(items, log_of(drawn), TRAITS, seed=0).traits.affinity_weight < 0.3
 
 
 def weight_found(weight: float, length: int) -> float:
     """The weight fitted to a log of `length` organic choices that were made with a given weight."""
     items = random_items(n=300, d=D)
-    choice = CHOICE._replace(affinity_weight=weight, quality_weight=0.0)
-    people = MadeUpPopulation(items, choice, TRAITS, seed=1)._without_history(np.arange(1500))
-    log = log_of(organic(items, choice, people, length, seed=1).astype(np.int64))
-    return fit(items, log, choice, TRAITS, seed=0).choice.affinity_weight
+    traits = TRAITS.replace(affinity_weight=weight, appeal_weight=0.0)
+    people = MadeUpPopulation(items, traits, seed=1)._without_history(np.arange(1500))
+    log = log_of(organic(items, people, length, seed=1).astype(np.int64))
+    return fit(items, log, traits, seed=0).traits.affinity_weight
 
 
 def test_the_more_people_follow_their_taste_the_larger_the_weight() -> None:
@@ -105,7 +105,7 @@ def test_a_longer_log_does_not_weaken_the_affinity() -> None:
 def test_a_log_of_nothing_but_repeats_is_refused() -> None:
     log = log_of(np.repeat(np.arange(30), 6).reshape(30, 6))
     with pytest.raises(InputError, match="the last item of 0 users is new to them; at least 20 are needed"):
-        fit(bundled_items(), log, CHOICE, TRAITS, seed=0)
+        fit(bundled_items(), log, TRAITS, seed=0)
 
 
 def test_what_was_rated_low_is_no_taste() -> None:
@@ -117,7 +117,7 @@ def test_what_was_rated_low_is_no_taste() -> None:
     values = np.tile([5.0] * 5 + [np.nan] + [1.0] * 5, (60, 1))
     order = rng.permuted(np.tile(np.arange(11), (60, 1)), axis=1)
     log = log_of(np.take_along_axis(items, order, axis=1), np.take_along_axis(values, order, axis=1))
-    population = fit(bundled_items(), log, CHOICE, TRAITS, seed=0)
+    population = fit(bundled_items(), log, TRAITS, seed=0)
     assert population.tastes[np.arange(60), :, liked[population.codes]].min() > 0.95
 
 
@@ -126,7 +126,7 @@ def test_two_interests_are_both_found() -> None:
     first = np.arange(60) % DIRECTIONS
     directions = np.where(np.arange(12) % 2 == 0, first[:, None], (first[:, None] + 2) % DIRECTIONS)
     log = log_of(directions * PER_DIRECTION + rng.integers(0, PER_DIRECTION, directions.shape))
-    population = fit(bundled_items(), log, CHOICE, TRAITS, seed=0, n_interests=2)
+    population = fit(bundled_items(), log, TRAITS, seed=0, n_interests=2)
     tastes, first = population.tastes, first[population.codes]
     for direction in (first, (first + 2) % DIRECTIONS):
         # (6 centre + 2 mean), where the mean is half of either: cosine 7 / sqrt(50) = 0.99
@@ -138,7 +138,7 @@ def test_people_with_few_interactions_are_left_out_and_histories_are_the_last_it
     lengths = np.tile([4, 5, 60], 20)
     users = np.repeat([f"u{u:02d}" for u in range(60)], lengths).tolist()
     log = Interactions.from_columns(users, rng.integers(0, 240, len(users)), np.arange(len(users)))
-    population = fit(bundled_items(), log, CHOICE, TRAITS, seed=0)
+    population = fit(bundled_items(), log, TRAITS, seed=0)
     np.testing.assert_array_equal(np.sort(population.codes), np.flatnonzero(lengths >= 5))
     for row, code in enumerate(population.codes):
         own = log.items[log.starts[code] : log.starts[code + 1]][-HISTORY_LENGTH:]
@@ -172,7 +172,7 @@ def test_train_and_test_are_other_people(fitted: FittedPopulation) -> None:
         np.testing.assert_array_equal(part.tastes, fitted.tastes[rows])
         np.testing.assert_array_equal(part.histories, fitted.histories[rows])
         everybody = fitted.visit(rows)
-        np.testing.assert_array_equal(part.visit(np.arange(len(part.codes))).click_bias, everybody.click_bias)
+        np.testing.assert_array_equal(part.visit(np.arange(len(part.codes))).traits, everybody.traits)
     assert fitted.split(0.3, seed=1)[1].codes.tolist() == test.codes.tolist()
     assert fitted.split(0.3, seed=2)[1].codes.tolist() != test.codes.tolist()
 
@@ -191,7 +191,7 @@ def test_a_part_without_people_is_refused(fitted: FittedPopulation, share: float
 
 def test_a_random_item_is_clicked_at_the_base_rate(fitted: FittedPopulation) -> None:
     n, m = 300, 60
-    world = World(fitted.items, fitted.choice, DynamicsLaw(), slate_size=m, shown_capacity=m)
+    world = World(fitted.items, slate_size=m, shown_capacity=m)
     users = fitted.visit(np.arange(n))
     users.histories[:] = -1
     slates = np.random.default_rng(0).random((n, len(fitted.items))).argsort(axis=1)[:, :m].astype(np.int32)
@@ -205,9 +205,9 @@ def test_the_level_is_that_of_the_very_people() -> None:
     """Where items do not differ, nothing but the people's own levels is left, and their mean is exact."""
     vectors = np.tile(np.eye(D, dtype=np.float32)[0], (240, 1))
     items = WorldItems(vectors, np.zeros(240, np.float32), np.zeros(240, np.int32), 1)
-    population = fit(items, planted_log(n=40), CHOICE, TRAITS, seed=0)
-    bias = population.visit(np.arange(40)).click_bias.astype(float)
-    rates = 1 / (1 + np.exp(-bias - population.choice.affinity_weight))
+    population = fit(items, planted_log(n=40), TRAITS, seed=0)
+    bias = population.visit(np.arange(40)).traits[:, Trait.CLICK_BIAS].astype(float)
+    rates = 1 / (1 + np.exp(-bias - population.traits.affinity_weight))
     assert rates.std() > 0.02
     assert rates.mean() == pytest.approx(TRAITS.base_click_rate, abs=1e-6)
 
@@ -215,7 +215,7 @@ def test_the_level_is_that_of_the_very_people() -> None:
 def test_visits_leave_the_fit_alone(fitted: FittedPopulation) -> None:
     kept = fitted.tastes.copy(), fitted.histories.copy()
     users = fitted.visit(np.arange(300))
-    world = World(fitted.items, fitted.choice, DynamicsLaw(), slate_size=5, shown_capacity=20)
+    world = World(fitted.items, slate_size=5, shown_capacity=20)
     state = world.start(users, 0)
     clicks = sum(
         world.step(state, np.tile(np.arange(5, dtype=np.int32) + 50 * p, (300, 1))).clicks.sum() for p in range(4)
@@ -230,22 +230,22 @@ def test_visits_leave_the_fit_alone(fitted: FittedPopulation) -> None:
 def test_too_few_people_are_refused() -> None:
     log = planted_log(n=19)
     with pytest.raises(InputError, match="19 users have 5 interactions or more; at least 20 are needed"):
-        fit(bundled_items(), log, CHOICE, TRAITS, seed=0)
+        fit(bundled_items(), log, TRAITS, seed=0)
     with pytest.raises(InputError, match="0 users have 13 interactions or more"):
-        fit(bundled_items(), planted_log(), CHOICE, TRAITS, seed=0, min_interactions=13)
+        fit(bundled_items(), planted_log(), TRAITS, seed=0, min_interactions=13)
     with pytest.raises(InputError, match=r"min_interactions is 1; .* needs 2 or more"):
-        fit(bundled_items(), planted_log(), CHOICE, TRAITS, seed=0, min_interactions=1)
+        fit(bundled_items(), planted_log(), TRAITS, seed=0, min_interactions=1)
 
 
-def test_quality_is_standardised_log_popularity() -> None:
+def test_appeal_is_standardised_log_popularity() -> None:
     log = log_of(np.repeat([1, 2, 3], [1, 3, 7])[None, :])  # counts 0, 1, 3, 7: log2(1 + count) is 0, 1, 2, 3
-    np.testing.assert_allclose(quality_from(log, 4), (np.arange(4) - 1.5) / np.sqrt(1.25), atol=1e-6)
-    assert quality_from(log, 4).dtype.name == "float32"
+    np.testing.assert_allclose(appeal_from(log, 4), (np.arange(4) - 1.5) / np.sqrt(1.25), atol=1e-6)
+    assert appeal_from(log, 4).dtype.name == "float32"
 
 
-def test_quality_at_its_ends() -> None:
+def test_appeal_at_its_ends() -> None:
     hit = log_of(np.full((1, 1000), 7))
-    quality = quality_from(hit, 100)
-    assert quality[7] == 3.0  # cut; uncut it would be (1 - 1/100) / sqrt(1/100 * 99/100) = 9.95
-    np.testing.assert_allclose(np.delete(quality, 7), -1 / np.sqrt(99), atol=1e-6)
-    np.testing.assert_array_equal(quality_from(log_of(np.arange(5)[None, :]), 5), np.zeros(5, dtype=np.float32))
+    appeal = appeal_from(hit, 100)
+    assert appeal[7] == 3.0  # cut; uncut it would be (1 - 1/100) / sqrt(1/100 * 99/100) = 9.95
+    np.testing.assert_allclose(np.delete(appeal, 7), -1 / np.sqrt(99), atol=1e-6)
+    np.testing.assert_array_equal(appeal_from(log_of(np.arange(5)[None, :]), 5), np.zeros(5, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Items of a world: topics are clusters, quality is drawn per item."""
+"""Items of a world: topics are clusters, appeal is drawn per item."""
 
 import numpy as np
 import pytest
@@ -61,22 +61,22 @@ def test_one_cluster_is_the_mean_direction_and_no_randomness_is_needed() -> None
     np.testing.assert_array_equal(centres, again)
 
 
-def test_make_items_draws_quality_by_item_and_caps_the_topics() -> None:
+def test_make_items_draws_appeal_by_item_and_caps_the_topics() -> None:
     points, _ = bundles([1000, 1000])
     items = make_items(points, n_topics=4, seed=5)
-    assert (len(items), items.n_topics, items.quality.dtype.name) == (2000, 4, "float32")
+    assert (len(items), items.n_topics, items.appeal.dtype.name) == (2000, 4, "float32")
     expected = normals(5, np.arange(2000), 0, Purpose.QUALITY, 1)[:, 0]
-    np.testing.assert_array_equal(items.quality, expected.astype(np.float32))
-    np.testing.assert_array_equal(items.quality[:10], make_items(points[:10], n_topics=4, seed=5).quality)
-    assert stats.kstest(items.quality, "norm").pvalue > 0.001
+    np.testing.assert_array_equal(items.appeal, expected.astype(np.float32))
+    np.testing.assert_array_equal(items.appeal[:10], make_items(points[:10], n_topics=4, seed=5).appeal)
+    assert stats.kstest(items.appeal, "norm").pvalue > 0.001
     assert make_items(points[:3], n_topics=24).n_topics == 3
 
 
-def test_make_items_takes_a_given_quality() -> None:
+def test_make_items_takes_a_given_appeal() -> None:
     points, directions = bundles([5, 5])
-    quality = np.arange(10, dtype=np.float32)
-    items = make_items(points, quality, n_topics=2)
-    np.testing.assert_array_equal(items.quality, quality)
+    appeal = np.arange(10, dtype=np.float32)
+    items = make_items(points, appeal, n_topics=2)
+    np.testing.assert_array_equal(items.appeal, appeal)
     assert len({(int(t), int(d)) for t, d in zip(items.topics, directions, strict=True)}) == 2
 
 
@@ -87,6 +87,6 @@ def test_equal_texts_share_a_topic() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_quality_depends_on_the_seed(seed: int) -> None:
+def test_appeal_depends_on_the_seed(seed: int) -> None:
     points, _ = bundles([10])
-    assert not np.array_equal(make_items(points, seed=seed).quality, make_items(points, seed=2).quality)
+    assert not np.array_equal(make_items(points, seed=seed).appeal, make_items(points, seed=2).appeal)

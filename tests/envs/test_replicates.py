@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.envs.test_fitting import CHOICE, TRAITS, bundled_items, planted_log
+from tests.envs.test_fitting import TRAITS, bundled_items, planted_log
 from zsr_sim.envs.fitting import fit
 from zsr_sim.envs.replicates import bootstrap, halves
 from zsr_sim.errors import InputError
@@ -56,7 +56,7 @@ def test_copies_are_one_person_on_one_side_in_every_world() -> None:
     sides: dict[str, set[int]] = {}
     for replicate in range(3):
         drawn = bootstrap(log, seed=0, replicate=replicate)
-        whole = fit(items, drawn, CHOICE, TRAITS, seed=0)
+        whole = fit(items, drawn, TRAITS, seed=0)
         assert whole.people == len(set(drawn.user_ids)) < drawn.n_users
         assert len(np.unique(whole.visit(np.arange(drawn.n_users)).people)) == whole.people
         for side, part in enumerate(whole.split(0.3, seed=1)):

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from tests.envs.tiny import SameUsers
-from zsr_sim.envs.choice import ChoiceLaw
-from zsr_sim.envs.dynamics import DynamicsLaw
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.observation import Decision, Observation
+from zsr_sim.envs.traits import Traits
 from zsr_sim.envs.visits import simulate
 from zsr_sim.envs.world import World
 
@@ -23,21 +22,18 @@ AFFINITY_WEIGHT, QUALITY_WEIGHT = 2.0, 0.5
 BOREDOM_MEMORY, SATISFACTION_MEMORY, LEAVE_SLOPE = 0.5, 0.7, 4.0
 
 
-def tiny_world(repeat_penalty: float) -> World:
+def tiny_world() -> World:
     vectors = np.array([[c, math.sqrt(1 - c * c)] for c in COSINES], dtype=np.float32)
-    return World(
-        WorldItems(vectors, np.array(QUALITY, dtype=np.float32), np.array(TOPICS, dtype=np.int32), 2),
-        ChoiceLaw(AFFINITY_WEIGHT, QUALITY_WEIGHT, repeat_penalty, examination_decay=0.5),
-        DynamicsLaw(
-            drift_rate=0.0,
-            boredom_per_click=1.0,
-            boredom_memory=BOREDOM_MEMORY,
-            satisfaction_memory=SATISFACTION_MEMORY,
-            leave_slope=LEAVE_SLOPE,
-        ),
-        slate_size=1,
-        shown_capacity=HORIZON,
-    )
+    items = WorldItems(vectors, np.array(QUALITY, dtype=np.float32), np.array(TOPICS, dtype=np.int32), 2)
+    return World(items, slate_size=1, shown_capacity=HORIZON)
+
+
+def tiny_users(repeat_penalty: float) -> SameUsers:
+    traits = Traits(
+        affinity_weight=AFFINITY_WEIGHT, appeal_weight=QUALITY_WEIGHT, repeat_penalty=repeat_penalty, drift_rate=0.0,
+        boredom_memory=BOREDOM_MEMORY, satisfaction_memory=SATISFACTION_MEMORY, leave_slope=LEAVE_SLOPE,
+    )  # fmt: skip
+    return SameUsers(TASTE, BIAS, SENSITIVITY, LEAVE_BIAS, traits)
 
 
 @dataclass(frozen=True)
@@ -86,9 +82,15 @@ SAME, ALTERNATING = (0, 0, 0, 0), (0, 2, 0, 2)
 @pytest.mark.parametrize("order", [SAME, ALTERNATING, (3, 1, 2, 0)])
 def test_simulated_visits_agree_with_the_solution(order: tuple[int, ...], repeat_penalty: float) -> None:
     clicks, pages = solve(repeat_penalty, order)
-    world = tiny_world(repeat_penalty)
-    population = SameUsers(TASTE, BIAS, SENSITIVITY, LEAVE_BIAS, world.choice)
-    visits = simulate(world, population, np.arange(USERS), Showing(order), seed=0, horizon=HORIZON, batch_size=7_000)
+    visits = simulate(
+        tiny_world(),
+        tiny_users(repeat_penalty),
+        np.arange(USERS),
+        Showing(order),
+        seed=0,
+        horizon=HORIZON,
+        batch_size=7_000,
+    )
     for found, expected in ((visits.returns, clicks), (visits.pages, pages)):
         assert abs(found.mean() - expected) < 3 * found.std() / math.sqrt(USERS)
         assert 3 * found.std() / math.sqrt(USERS) < 0.03  # what the comparison can see

@@ -13,30 +13,26 @@ from tests.envs.tiny import SameUsers, random_items
 from zsr_sim.agents.baselines import Popularity, Random
 from zsr_sim.agents.similarity import Similarity
 from zsr_sim.encoders.space import unit
-from zsr_sim.envs.choice import ChoiceLaw
-from zsr_sim.envs.dynamics import DynamicsLaw
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.observation import Decision, Observation
-from zsr_sim.envs.population import MadeUpPopulation, Traits
+from zsr_sim.envs.population import MadeUpPopulation
+from zsr_sim.envs.traits import Traits
 from zsr_sim.envs.visits import SeesState, Strategy, Visits, observe, page_diversity, simulate
 from zsr_sim.envs.world import World, WorldState
 from zsr_sim.generation.retrieval import Retrieval
 
 ITEMS = random_items(n=150, d=24, n_topics=6)
-CHOICE = ChoiceLaw(affinity_weight=5.0, quality_weight=0.5, repeat_penalty=3.0, examination_decay=0.5)
-DYNAMICS = DynamicsLaw(
-    drift_rate=0.1, boredom_per_click=1.0, boredom_memory=0.8, satisfaction_memory=0.7, leave_slope=4.0
-)
 TRAITS = Traits(
-    base_click_rate=0.15, click_bias_sd=0.5, boredom=0.5, boredom_sd=0.4, leave_bias=-0.5, leave_bias_sd=0.3
-)
-WORLD = World(ITEMS, CHOICE, DYNAMICS, slate_size=5, shown_capacity=40)
+    base_click_rate=0.15, click_bias_sd=0.5, affinity_weight=5.0, appeal_weight=0.5, repeat_penalty=3.0, drift_rate=0.1,
+    boredom=0.5, boredom_sd=0.4, leave_bias=-0.5, leave_bias_sd=0.3, leave_slope=4.0,
+)  # fmt: skip
+WORLD = World(ITEMS, slate_size=5, shown_capacity=40)
 RETRIEVAL = Retrieval(ITEMS.vectors, np.random.default_rng(0).integers(0, 100, 150).astype(np.float32))
 
 
 @pytest.fixture(scope="module")
 def population() -> MadeUpPopulation:
-    return MadeUpPopulation.create(ITEMS, CHOICE, TRAITS, seed=3)
+    return MadeUpPopulation.create(ITEMS, TRAITS, seed=3)
 
 
 def assert_same(a: Visits, b: Visits, rows: slice = slice(None)) -> None:
@@ -95,7 +91,7 @@ class Half:
 def test_share_of_generated_pages() -> None:
     stay, leave = -1000.0, 1000.0
     for bias, pages in ((stay, 4), (leave, 1)):
-        population = SameUsers(np.eye(24)[0].tolist(), 0.0, 0.5, bias, CHOICE)
+        population = SameUsers(np.eye(24)[0].tolist(), 0.0, 0.5, bias, TRAITS)
         visits = simulate(WORLD, population, np.arange(10), Half(), seed=0, horizon=4)
         np.testing.assert_array_equal(visits.pages, pages)
         np.testing.assert_array_equal(visits.generated, np.where(np.arange(10) % 2, 0.0, min(2, pages) / pages))
@@ -145,13 +141,13 @@ def test_page_diversity_is_the_mean_over_pairs(points: NDArray[np.float64]) -> N
 def test_a_world_of_one_item() -> None:
     """The smallest of all: one item, one user, one page."""
     items = WorldItems(np.ones((1, 1), np.float32), np.zeros(1, np.float32), np.zeros(1, np.int32), 1)
-    world = World(items, CHOICE, DYNAMICS, slate_size=1, shown_capacity=1)
+    world = World(items, slate_size=1, shown_capacity=1)
 
     class Only:
         def act(self, observation: Observation) -> Decision:
             return Decision(np.zeros((len(observation), 1), dtype=np.int32))
 
-    visits = simulate(world, SameUsers([1.0], 1000.0, 0.0, 0.0, CHOICE), np.arange(1), Only(), seed=0, horizon=1)
+    visits = simulate(world, SameUsers([1.0], 1000.0, 0.0, 0.0, TRAITS), np.arange(1), Only(), seed=0, horizon=1)
     assert [getattr(visits, name).tolist() for name in ("returns", "pages", "click_rate")] == [[1.0], [1.0], [1.0]]
     assert visits.satisfaction[0] == pytest.approx(0.7 * 0.5 + 0.3 * 0.5, abs=1e-6)
     assert visits.diversity.tolist() == [0.0]

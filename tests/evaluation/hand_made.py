@@ -1,6 +1,7 @@
 """Visits with chosen figures, for tests of what is made of them."""
 
 import math
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,17 @@ T3 = 3.182446305284263  # Student's t, 3 degrees of freedom, 97.5 % quantile (an
 def visits(returns: list[float] | Array, people: list[int] | None = None, **columns: float | Array) -> Visits:
     """Visits with these returns; other columns are the same for every user unless given."""
     n = len(returns)
-    usual: dict[str, float | Array] = {"pages": 8.0, "click_rate": 0.25, "satisfaction": 0.5, "diversity": 0.8}
+    clicks = np.array(returns, dtype=float)
+    usual: dict[str, float | Array] = {f.name: 0.0 for f in fields(Visits)}
+    usual |= {
+        "pages": 8.0, "click_rate": 0.25, "satisfaction": 0.5, "diversity": 0.8, "sessions": 1.0,
+        "generated": np.nan, "return_rate": np.nan,
+        "returns": clicks, "expected_returns": clicks, "clicks": clicks,
+    }  # fmt: skip
     filled = {name: np.broadcast_to(np.asarray(v, dtype=float), n) for name, v in (usual | columns).items()}
-    filled.setdefault("generated", np.full(n, np.nan))
-    return Visits(
-        people=np.arange(n) if people is None else np.array(people), returns=np.array(returns, dtype=float), **filled
-    )
+    noise = np.zeros((n, 20), dtype=np.float32)
+    whose = np.arange(n) if people is None else np.array(people)
+    return Visits(**filled | {"people": whose, "click_noise": noise, "leave_noise": noise})
 
 
 def compare(a: Visits, b: Visits, independent: bool = False) -> dict[str, Any]:

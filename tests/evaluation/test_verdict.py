@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation.hand_made import BASE, GOOD, T3, compare, spread, visits
-from zsr_sim.envs.dynamics import DynamicsLaw, leave_hazard
+from zsr_sim.envs.dynamics import leave_hazard
+from zsr_sim.envs.traits import Traits
 from zsr_sim.envs.visits import page_diversity
 from zsr_sim.evaluation.comparison import compare_strategies
 from zsr_sim.evaluation.estimates import POWER_FACTOR
@@ -164,7 +165,7 @@ def test_the_reasons_for_the_margins_are_true() -> None:
 
     assert 1 - page_with_alike(4) == pytest.approx(6 / 45)  # pairs without a difference
     assert 1 - page_with_alike(5) == pytest.approx(10 / 45)
-    slope = DynamicsLaw().leave_slope
+    slope = Traits().leave_slope
     before, after = (leave_hazard(satisfaction, 0.0, slope) for satisfaction in (0.5, 0.49))
     assert after / (1 - after) / (before / (1 - before)) == pytest.approx(1.05, abs=0.002)
 

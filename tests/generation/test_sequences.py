@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.envs.tiny import random_items
-from zsr_sim.envs.choice import ChoiceLaw
 from zsr_sim.envs.fitting import fit
-from zsr_sim.envs.population import HISTORY_LENGTH, MadeUpPopulation, Traits, organic
+from zsr_sim.envs.population import HISTORY_LENGTH, MadeUpPopulation, organic
+from zsr_sim.envs.traits import Traits
 from zsr_sim.generation.sequences import Sequences, continuations, training_log
 from zsr_sim.interactions import Interactions
 
@@ -66,7 +66,7 @@ def test_take_keeps_pairs_together() -> None:
 
 @pytest.fixture(scope="module")
 def population() -> MadeUpPopulation:
-    return MadeUpPopulation.create(random_items(), ChoiceLaw(), Traits(), seed=3)
+    return MadeUpPopulation.create(random_items(), Traits(), seed=3)
 
 
 def test_training_log_of_made_up_users_is_their_own_choice(population: MadeUpPopulation) -> None:
@@ -74,11 +74,11 @@ def test_training_log_of_made_up_users_is_their_own_choice(population: MadeUpPop
     assert (len(log), log.n_users) == (400, 50)
     np.testing.assert_array_equal(log.items, again.items)
     visitors = population.visit(2**39 + np.arange(50))
-    chosen = organic(population.items, population.choice, visitors, 8, population.seed)
+    chosen = organic(population.items, visitors, 8, population.seed)
     np.testing.assert_array_equal(log.items.reshape(50, 8), chosen)
     first = training_log(population, None, users=20, length=8)
     np.testing.assert_array_equal(first.items, log.items[:160])  # a user does not depend on how many there are
-    other = MadeUpPopulation.create(random_items(), ChoiceLaw(), Traits(), seed=4)
+    other = MadeUpPopulation.create(random_items(), Traits(), seed=4)
     assert (training_log(other, None, users=50, length=8).items != log.items).mean() > 0.5
 
 
@@ -91,7 +91,7 @@ def test_training_and_test_users_are_different_people(population: MadeUpPopulati
 def test_training_log_of_a_real_log_is_that_of_the_training_people() -> None:
     items, rng = random_items(), np.random.default_rng(0)
     log = _log(*(rng.permutation(40)[:6].tolist() for _ in range(60)))
-    train, test = fit(items, log, ChoiceLaw(), Traits(), seed=0).split(0.3, seed=0)
+    train, test = fit(items, log, Traits(), seed=0).split(0.3, seed=0)
     parts = training_log(train, log), training_log(test, log)
     names = [set(part.user_ids) for part in parts]
     assert names[0] | names[1] == set(log.user_ids)
@@ -108,4 +108,4 @@ def test_a_fitted_population_needs_its_log() -> None:
     items, rng = random_items(), np.random.default_rng(0)
     log = _log(*(rng.permutation(40)[:6].tolist() for _ in range(60)))
     with pytest.raises(TypeError, match="must be made up, got FittedPopulation"):
-        training_log(fit(items, log, ChoiceLaw(), Traits(), seed=0), None)
+        training_log(fit(items, log, Traits(), seed=0), None)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.evaluation import hand_made
 from zsr_sim.config import Settings
 from zsr_sim.envs.visits import Visits
 from zsr_sim.errors import InputError
@@ -81,9 +82,8 @@ def read(path: Path) -> Page:
 def visits(returns: float, diversity: float = 0.5, generated: float = np.nan) -> Visits:
     """400 users whose clicks are 0 to 3 more than `returns`, on ten pages each."""
     clicks = np.arange(400, dtype=np.float64) % 4 + returns
-    pages, even = np.full(400, 10.0), np.full(400, 0.5)
     spread = np.arange(400, dtype=np.float64) % 2 * 0.01 + diversity
-    return Visits(np.arange(400), clicks, pages, clicks / 100, even, spread, np.full(400, generated))
+    return hand_made.visits(clicks, pages=10.0, click_rate=clicks / 100, diversity=spread, generated=generated)
 
 
 def compared(*names: str) -> dict[str, Any]:

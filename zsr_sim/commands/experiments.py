@@ -38,7 +38,7 @@ class Job:
     """What a person asked for, in `demo`, `train` and `compare` alike.
 
     users: visits per strategy, of users never trained on. seed: of what is learned and, in a way of its own, of the
-    luck that users meet. command: the command line, for the manifest.
+    luck that users meet. command: the command line, for the manifest. world: a named world.
     """
 
     data: str
@@ -50,6 +50,7 @@ class Job:
     batch_size: int = 1024
     other_luck: bool = False
     command: list[str] = field(default_factory=list)
+    world: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def compare(
     """
     out = _compare_folder(job.data) if out is None else out
     require_free(out)
-    settings = load_settings(job.config, job.assignments)
+    settings = load_settings(job.config, job.assignments, job.world)
     arms = _arms(agents)
     to_train = list(dict.fromkeys(spec.label for spec in arms.values() if spec.learns))
     scene = _open_scene(job, settings, screen)
@@ -131,7 +132,7 @@ def compare(
 def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen) -> Outcome:
     """Train an agent once for each seed; then try all of them, and the baselines, on users never trained on."""
     require_free(out)
-    settings = load_settings(job.config, job.assignments)
+    settings = load_settings(job.config, job.assignments, job.world)
     if not find_agent(agent).learns:
         raise InputError(f"agent {agent!r} has nothing to learn; train takes {', '.join(learners())}")
     if len(set(seeds)) < len(seeds):

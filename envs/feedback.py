@@ -1,0 +1,106 @@
+"""What follows a click: like, purchase, dwell time; and what a page's feedback is worth.
+
+All follow from one relevance, with a level and a slope of their own. Relevance here is that of the click, with the
+item's quality in place of its appeal: appeal draws the click, quality decides what becomes of it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsr_sim.compiled import law
+from zsr_sim.envs.columns import Columns
+from zsr_sim.envs.dynamics import shifted
+
+KINDS = ("click", "like", "purchase", "dwell")
+"""Kinds of feedback that a reward may count, in the order of `Feedback.amounts`."""
+_OF_ITEMS = ("clicks", "likes", "purchases", "skips", "unavailable")
+
+
+class RewardWeights(NamedTuple):
+    """What each kind of feedback is worth; the reward of a page is the sum of weight * amount."""
+
+    click: float = 1.0
+    like: float = 0.0
+    purchase: float = 0.0
+    dwell: float = 0.0
+    """Per second."""
+
+
+@dataclass(frozen=True)
+class Feedback(Columns):
+    """What one page brought. Users who had left before: zeros.
+
+    Of each item, bool (n, slate): clicks; likes and purchases of what was clicked; skips, looked at and not clicked;
+    unavailable, shown before its release or after its expiry, which earns nothing. dwell: float32 (n, slate), seconds.
+    probabilities: float32 (n, slate), the true probability of a click.
+
+    Of each user, (n,): left, bool, the visit is over. leave_probability: float32, the true probability of that, given
+    what happened on the page. gaps: float32, days until the user came back, where this page ended a session but not the
+    visit; otherwise 0. reward: float32, sum over kinds of weight * amount. expected_reward: float32, its expectation
+    given the user's state and the page. amounts: float32 (n, 4), of each of `KINDS`; a purchase counts when it arrives.
+
+    No strategy sees probabilities, leave_probability and expected_reward: they are for tests and references.
+    """
+
+    clicks: NDArray[np.bool_]
+    likes: NDArray[np.bool_]
+    purchases: NDArray[np.bool_]
+    skips: NDArray[np.bool_]
+    unavailable: NDArray[np.bool_]
+    dwell: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    left: NDArray[np.bool_]
+    leave_probability: NDArray[np.float32]
+    gaps: NDArray[np.float32]
+    reward: NDArray[np.float32]
+    expected_reward: NDArray[np.float32]
+    amounts: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, n: int, slate_size: int) -> Feedback:
+        """Feedback of nobody, to be filled in."""
+        bools = {name: np.zeros((n, slate_size), dtype=np.bool_) for name in _OF_ITEMS}
+        return cls(
+            **bools,
+            dwell=np.zeros((n, slate_size), dtype=np.float32),
+            probabilities=np.zeros((n, slate_size), dtype=np.float32),
+            left=np.zeros(n, dtype=np.bool_),
+            leave_probability=np.zeros(n, dtype=np.float32),
+            gaps=np.zeros(n, dtype=np.float32),
+            reward=np.zeros(n, dtype=np.float32),
+            expected_reward=np.zeros(n, dtype=np.float32),
+            amounts=np.zeros((n, len(KINDS)), dtype=np.float32),
+        )
+
+    @property
+    def parts(self) -> dict[str, NDArray[np.float32]]:
+        """Amount of each kind on the page, float32 (n,): clicks, likes, purchases that arrived, seconds."""
+        return {kind: self.amounts[:, column] for column, kind in enumerate(KINDS)}
+
+
+@law
+def reaction_probability(relevance: float, rate: float, slope: float) -> float:
+    """Probability that a clicked item is liked, or bought: log-odds of `rate` plus slope * relevance."""
+    return shifted(rate, slope * relevance)
+
+
+@law
+def dwell_median(relevance: float, level: float, slope: float) -> float:
+    """Median of the seconds spent on a clicked item: level * exp(slope * relevance).
+
+    Dwell times are about log-normal: Yin, Luo, Lee and Wang (2013), "Silence is also evidence: interpreting dwell time
+    for recommendation from psychological perspective".
+    """
+    return level * math.exp(min(slope * relevance, 20.0))  # finite, however extreme the relevance
+
+
+@law
+def dwell_time(median: float, noise: float, luck: float, angle: float) -> float:
+    """Log-normal seconds: median * exp(noise * z), z from two uniforms by Box and Muller (1958)."""
+    return median * math.exp(noise * math.sqrt(-2.0 * math.log(luck)) * math.cos(2.0 * math.pi * angle))
