@@ -72,7 +72,7 @@ def test_satisfaction_is_the_moving_average_of_page_success(first: float, memory
     """s_T = m^T s_0 + (1 - m) sum_t m^(T - t) (1 - 2^-clicks_t)."""
     satisfaction = first
     for clicks in pages:
-        satisfaction = satisfied(satisfaction, clicks, memory)
+        satisfaction = satisfied(satisfaction, page_success(clicks), memory)
         assert 0 <= satisfaction <= 1
     last = len(pages)
     expected = memory**last * first + (1 - memory) * sum(
@@ -82,10 +82,10 @@ def test_satisfaction_is_the_moving_average_of_page_success(first: float, memory
 
 
 def test_satisfaction_at_its_ends() -> None:
-    assert satisfied(0.3, 5, 1.0) == pytest.approx(0.3, abs=1e-15)  # a memory of 1 switches the law off
-    assert satisfied(0.3, 1, 0.0) == 0.5
-    assert satisfied(0.5, 0, 0.7) == pytest.approx(0.35, abs=1e-15)
-    assert satisfied(0.5, 2, 0.7) == pytest.approx(0.35 + 0.3 * 0.75, abs=1e-15)
+    assert satisfied(0.3, page_success(5), 1.0) == pytest.approx(0.3, abs=1e-15)  # a memory of 1 switches the law off
+    assert satisfied(0.3, page_success(1), 0.0) == 0.5
+    assert satisfied(0.5, page_success(0), 0.7) == pytest.approx(0.35, abs=1e-15)
+    assert satisfied(0.5, page_success(2), 0.7) == pytest.approx(0.35 + 0.3 * 0.75, abs=1e-15)
 
 
 def test_leave_hazard_by_hand() -> None:
