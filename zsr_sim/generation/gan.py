@@ -11,30 +11,56 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.noise import Purpose, normals, uniforms
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import SOURCES, Candidates, RetrievalCandidates
-from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Past, Read, read_histories
+from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items, ItemTable, Writing
 from zsr_sim.generation.retrieval import Retrieval
 
 SHORTLIST = 100  # items among which a sequence is written; as many as it is long, if that is more
+DECAYS = (0.95, 0.6)  # the discriminator reads a history as a lasting taste and as what was consumed just now
 _LEFT_OUT = 1e3  # logits, far more than any two items differ by
 
 
-@dataclass(frozen=True)
-class ItemTable:
-    """What the networks know of a catalogue.
+def item_table(retrieval: Retrieval, dtype: torch.dtype = torch.float32) -> ItemTable:
+    """The catalogue of a retrieval, in the precision of the networks that read it."""
+    return ItemTable(torch.from_numpy(retrieval.vectors).to(dtype), torch.from_numpy(retrieval.appeal).to(dtype))
 
-    vectors: (n_items, d), unit length. appeal: (n_items,), popularity on a log scale, 0 .. 1; 0 for cold items.
+
+def pooled_views(histories: NDArray[np.int32], table: ItemTable) -> Tensor:
+    """Histories (n, length) as the discriminator reads them: a lasting and a recent mean, (n, 2 d)."""
+    vectors = table.vectors.float().numpy()
+    views = [torch.from_numpy(pooled(histories, vectors, decay)) for decay in DECAYS]
+    return torch.cat(views, dim=1).to(table.vectors.dtype)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How items are drawn from a generator's logits.
+
+    temperature: > 0; below 1 likelier items come more often than the generator would have them. top_k: draw among that
+    many likeliest items; 0: all. nucleus: draw among the likeliest items that together have this probability (Holtzman
+    et al. 2020), 0 .. 1. diversity: logits taken from an item per unit of its greatest cosine with an item already
+    written (maximal marginal relevance, Carbonell and Goldstein 1998); 0: none.
     """
 
-    vectors: Tensor
-    appeal: Tensor
+    temperature: float = 1.0
+    top_k: int = 0
+    nucleus: float = 1.0
+    diversity: float = 0.0
 
-    @classmethod
-    def of(cls, retrieval: Retrieval, dtype: torch.dtype = torch.float32) -> ItemTable:
-        """The catalogue of a retrieval, in the precision of the networks that read it."""
-        return cls(torch.from_numpy(retrieval.vectors).to(dtype), torch.from_numpy(retrieval.appeal).to(dtype))
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """Of items with these logits (*, items), which may be minus infinity."""
+        if 0 < self.top_k < logits.shape[-1]:
+            least = logits.topk(self.top_k, dim=-1).values[..., -1:]
+            logits = logits.masked_fill(logits < least, -torch.inf)
+        log_p = torch.log_softmax(logits / self.temperature, dim=-1)
+        if self.nucleus < 1:
+            p, order = log_p.exp().sort(dim=-1, descending=True)
+            outside = p.cumsum(dim=-1) - p >= self.nucleus  # the item that crosses the line is inside
+            log_p = log_p.masked_fill(outside.gather(-1, order.argsort(dim=-1)), -torch.inf).log_softmax(dim=-1)
+        return log_p
 
 
 @dataclass(frozen=True)
@@ -58,63 +84,71 @@ class Shortlist(NamedTuple):
     handicap: Tensor
 
 
-def shortlist(generator: Generator, table: ItemTable, read: Read, left_out: Tensor, length: int) -> Shortlist:
-    """The items nearest to the first point that the generator would write without noise, for sequences of `length`.
+def next_item_logits(generator: Generator, items: Items, histories: Tensor) -> Tensor:
+    """Logits of what comes next, float32 (n, n_items), after histories int64 (n, length), padded left with -1.
 
-    read: what `Generator.read` makes of n histories. left_out: int64 (n, any), items not to propose as long as the
-    catalogue holds others, padded with -1.
+    Single precision, so that equal texts tie exactly whatever the batch (see retrieval.py).
     """
-    n = len(read.summary)
-    first = read.summary.new_zeros(n, 1, generator.dimensions)
-    hidden, _ = generator.gru(first, generator.start(read, read.summary.new_zeros(n, 1, NOISE)))
-    point = generator.points(hidden, read)[:, 0]  # (n, d)
-    # Single precision for the ranking, so that equal texts tie exactly (see retrieval.py).
-    scores = (point @ table.vectors.T + generator.appeal_weight * table.appeal).float()  # (n, n_items)
+    start = Writing(generator, items, histories, items.points.new_zeros(len(histories), 1, NOISE))
+    return (start.points()[:, 0] @ items.points.T + items.bias).float()
+
+
+def shortlist(generator: Generator, items: Items, histories: Tensor, left_out: Tensor, length: int) -> Shortlist:
+    """The items most likely to come next without noise, for sequences of `length`.
+
+    histories: int64 (n, any). left_out: int64 (n, any), items not to propose as long as the catalogue holds others.
+    Both are padded with -1.
+    """
+    scores = next_item_logits(generator, items, histories)  # (n, n_items)
     rows, columns = torch.nonzero(left_out >= 0, as_tuple=True)
     columns = left_out[rows, columns]
     scores[rows, columns] -= _LEFT_OUT
     late = torch.zeros(scores.shape, dtype=torch.bool)
     late[rows, columns] = True
-    items = scores.topk(min(max(SHORTLIST, length), scores.shape[1]), dim=1).indices
-    return Shortlist(items, _LEFT_OUT * late.gather(1, items).to(read.summary.dtype))
+    best = scores.topk(min(max(SHORTLIST, length), scores.shape[1]), dim=1).indices
+    return Shortlist(best, _LEFT_OUT * late.gather(1, best).to(items.points.dtype))
 
 
 def write(
     generator: Generator,
-    table: ItemTable,
-    read: Read,
+    items: Items,
+    vectors: Tensor,
+    histories: Tensor,
     noise: Tensor,
     among: Shortlist,
     luck: Tensor,
-    temperature: float = 1.0,
+    drawing: Drawing,
 ) -> Written:
     """Write sequences item by item, without repeats, each item drawn among a shortlist by inversion of one uniform.
 
-    read: what `Generator.read` makes of n histories. noise: (n, m, NOISE). among: of each history, at least as
-    many items as the sequences are long. luck: (n, m, length), in (0, 1).
-    temperature: > 0; below 1 the likelier items are drawn more often than the generator would have them.
+    vectors: (n_items, d), what `drawing.diversity` compares. histories: int64 (n, any). noise: (n, m, NOISE). among: of
+    each history, at least as many items as the sequences are long. luck: (n, m, length), in (0, 1).
     Returns sequences (n * m, length), the m of one user beside each other.
     """
     n, m, length = luck.shape
-    vectors = table.vectors[among.items]  # (n, size, d)
-    bonus = generator.appeal_weight * table.appeal[among.items] - among.handicap  # (n, size)
-    hidden = generator.start(read, noise)  # (1, n m, hidden)
-    current = noise.new_zeros(n * m, 1, generator.dimensions)
-    blocked = torch.zeros(n, m, among.items.shape[1], dtype=torch.bool)
-    items, log_probabilities = [], []
+    points = items.points[among.items].transpose(1, 2)  # (n, HIDDEN, size)
+    bonus = (items.bias[among.items] - among.handicap)[:, None, :]  # (n, 1, size)
+    texts = vectors[among.items] if drawing.diversity else None  # (n, size, d)
+    nearest = points.new_full((n, m, points.shape[2]), -1.0)
+    blocked = torch.zeros(n, m, points.shape[2], dtype=torch.bool)
+    writing = Writing(generator, items, histories, noise)
+    picked, log_probabilities = [], []
     for t in range(length):
-        out, hidden = generator.gru(current, hidden)
-        points = generator.points(out.view(n, m, -1), read)  # (n, m, d)
-        logits = torch.bmm(points, vectors.transpose(1, 2)) + bonus[:, None, :]  # (n, m, size)
-        log_p = torch.log_softmax(logits.masked_fill(blocked, -torch.inf) / temperature, dim=2)
+        logits = writing.points() @ points + bonus  # (n, m, size)
+        if texts is not None and t:
+            logits = logits - drawing.diversity * nearest
+        log_p = drawing.log_probabilities(logits.masked_fill(blocked, -torch.inf))
         steps = log_p.exp().cumsum(dim=2)
         pick = (steps < luck[:, :, t, None] * steps[:, :, -1:]).sum(dim=2, keepdim=True)  # (n, m, 1)
         blocked = blocked.scatter(2, pick, True)
         log_probabilities.append(log_p.gather(2, pick)[:, :, 0])
-        items.append(among.items.gather(1, pick[:, :, 0]))  # (n, m)
-        current = vectors.gather(1, pick.expand(n, m, vectors.shape[2])).reshape(n * m, 1, -1)
+        picked.append(among.items.gather(1, pick[:, :, 0]))  # (n, m)
+        if t + 1 < length:
+            writing.add(picked[-1])
+        if texts is not None:
+            nearest = torch.maximum(nearest, vectors[picked[-1]] @ texts.transpose(1, 2))
     return Written(
-        torch.stack(items, dim=2).view(n * m, length), torch.stack(log_probabilities, dim=2).view(n * m, length)
+        torch.stack(picked, dim=2).view(n * m, length), torch.stack(log_probabilities, dim=2).view(n * m, length)
     )
 
 
@@ -136,13 +170,34 @@ class SequenceGan:
         generator, discriminator = copy.deepcopy(self.generator), copy.deepcopy(self.discriminator)
         return SequenceGan(generator.to(dtype).eval(), discriminator.to(dtype).eval(), self.threshold)
 
+    def moved(self, rows: NDArray[np.int64]) -> SequenceGan:
+        """A copy for another catalogue. rows: (n_items,), where each of its items stood in this one; -1: nowhere."""
+        residual = self.generator.residual.detach()
+        padded = torch.cat([residual, residual.new_zeros(1, residual.shape[1])])
+        moved = copy.deepcopy(self)
+        moved.generator.residual = torch.nn.Parameter(padded[torch.from_numpy(rows)])
+        return moved
+
+    @torch.inference_mode()
+    def scores(self, observation: Observation, retrieval: Retrieval, batch_size: int = 1024) -> NDArray[np.float32]:
+        """Logits of what each user takes next, (n, n_items), over the whole catalogue, seen items too.
+
+        Computed in double precision: a user's scores do not depend on the batch. Without a discriminator's veto.
+        """
+        acting = self.acting(torch.float64)
+        items = acting.generator.items(item_table(retrieval, torch.float64))
+        histories = torch.from_numpy(observation.histories.astype(np.int64))
+        parts = [next_item_logits(acting.generator, items, part) for part in histories.split(batch_size)]
+        return torch.cat(parts).numpy()
+
 
 @dataclass
 class GeneratedCandidates:
     """Candidates of which the first `n_generated` places are the generator's, as far as the discriminator accepts it.
 
-    For every two of these places three sequences are written; a place that is left over is filled with a further page
-    by similarity. The other places are retrieved.
+    A sequence is offered as its overlapping windows: it is `slate_size + (windows - 1) * window_step` items long, and
+    each window is a candidate of its own. For every two places three windows are written; a place that is left over is
+    filled with a further page by similarity. The other places are retrieved.
 
     dtype: float64 for evaluation, so that rounding cannot make a choice depend on the batch; float32 is twice as fast
     and good enough for training, where batches are what they are.
@@ -153,33 +208,39 @@ class GeneratedCandidates:
     slate_size: int
     n_candidates: int = 8
     n_generated: int = 4
-    temperature: float = 0.3
+    drawing: Drawing = field(default_factory=lambda: Drawing(temperature=0.3))
+    windows: int = 1
+    window_step: int = 5
     dtype: torch.dtype = torch.float64
     _retrieved: RetrievalCandidates = field(init=False)
     _table: ItemTable = field(init=False)
 
     def __post_init__(self) -> None:
         self._retrieved = RetrievalCandidates(self.retrieval, self.slate_size)
-        self._table = ItemTable.of(self.retrieval, self.dtype)
+        self._table = item_table(self.retrieval, self.dtype)
+        room = (len(self.retrieval.vectors) - self.slate_size) // self.window_step  # no sequence repeats an item
+        self.windows = min(self.windows, 1 + room)
         self.renew(self.gan)
 
     def renew(self, gan: SequenceGan) -> None:
         """Propose with these networks from now on (after an update from feedback)."""
         self.gan = gan
         self._acting = gan.acting(self.dtype)
+        with torch.inference_mode():
+            self._items = self._acting.generator.items(self._table)
 
     @torch.inference_mode()
     def candidates(self, observation: Observation) -> Candidates:
         """Accepted sequences first, then pages in their stead, then retrieved pages."""
         pages, sources = self._retrieved.pages(observation, self.n_candidates - self.n_generated)
-        past = read_histories(torch.from_numpy(observation.histories.astype(np.int64)), self._table.vectors)
-        written, plausible = self._written(observation, past)  # (n, 3 g / 2, slate), (n, 3 g / 2)
+        written, plausible = self._judged(observation)  # (n, written, slate), (n, written)
         accepted = plausible >= self._acting.threshold
-        filler = self._filler(observation)  # (n, g, slate)
         choose = np.argsort(~accepted, axis=1, kind="stable")[:, : self.n_generated]  # accepted first, in order
         rows = np.arange(len(observation))[:, None]
         passed = accepted[rows, choose]  # (n, g)
-        generated = np.where(passed[:, :, None], written[rows, choose], filler)
+        generated = written[rows, choose]
+        if not passed.all():
+            generated = np.where(passed[:, :, None], generated, self._filler(observation))
         own = np.where(passed, SOURCES.index("generator"), SOURCES.index("similarity")).astype(np.int8)
         judged = np.full((len(observation), self.n_candidates), 0.5, dtype=np.float32)
         judged[:, : self.n_generated] = np.where(passed, plausible[rows, choose], 0.5)
@@ -190,19 +251,31 @@ class GeneratedCandidates:
             accepted=float(accepted.mean()),
         )
 
-    def _written(self, observation: Observation, past: Past) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        n, m, s = len(observation), -(-3 * self.n_generated // 2), self.slate_size
+    def _judged(self, observation: Observation) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Windows int32 (n, k, slate_size), at least 3 for 2 places, and their plausibility (n, k)."""
+        n = len(observation)
+        written = self.sequences(observation)  # (n, m, length)
+        windows = written.unfold(2, self.slate_size, self.window_step)  # (n, m, windows, slate)
+        pages = windows.reshape(n, -1, self.slate_size)
+        views = pooled_views(observation.histories, self._table).repeat_interleave(pages.shape[1], dim=0)
+        plausible = plausibility(self._acting.discriminator, self._table, views, pages.flatten(0, 1))
+        return pages.numpy().astype(np.int32), plausible.view(n, -1).numpy()
+
+    def sequences(self, observation: Observation) -> Tensor:
+        """What the generator writes for each user before it is judged, int64 (n, m, length)."""
+        m = -(-3 * self.n_generated // (2 * self.windows))
+        n, length = len(observation), self.slate_size + (self.windows - 1) * self.window_step
         key = observation.seeds, observation.users, observation.steps
-        luck = torch.from_numpy(uniforms(*key, Purpose.GENERATE, m * s)).to(self.dtype).view(n, m, s)
+        luck = torch.from_numpy(uniforms(*key, Purpose.GENERATE, m * length)).to(self.dtype).view(n, m, length)
         noise = torch.from_numpy(normals(*key, Purpose.GENERATE_NOISE, m * NOISE)).to(self.dtype).view(n, m, NOISE)
-        left_out = torch.from_numpy(np.concatenate([observation.histories, observation.shown], axis=1).astype(np.int64))
-        read = self._acting.generator.read(past)
-        among = shortlist(self._acting.generator, self._table, read, left_out, s)
-        written = write(self._acting.generator, self._table, read, noise, among, luck, self.temperature).items
-        plausible = plausibility(
-            self._acting.discriminator, self._table, past.pooled.repeat_interleave(m, dim=0), written
-        )
-        return written.view(n, m, s).numpy().astype(np.int32), plausible.view(n, m).numpy()
+        histories = torch.from_numpy(observation.histories.astype(np.int64))
+        shown = torch.from_numpy(observation.shown.astype(np.int64))
+        generator, left_out = self._acting.generator, torch.cat([histories, shown], dim=1)
+        among = shortlist(generator, self._items, histories, left_out, length)
+        written = write(
+            generator, self._items, self._table.vectors, histories, noise, among, luck, self.drawing
+        )  # (n m, length)
+        return written.items.view(n, m, length)
 
     def _filler(self, observation: Observation) -> NDArray[np.int32]:
         """The pages by similarity that follow the first one, int32 (n, n_generated, slate_size)."""

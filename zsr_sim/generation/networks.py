@@ -1,108 +1,189 @@
-"""The two players of the sequence GAN: a generator that writes pages, a discriminator that judges them.
+"""The two players of the sequence GAN: a generator that writes sequences, a discriminator that judges them.
 
-Both work on points of the item space, never on item ids, so that any catalogue can be written from and judged.
+Both work on points of the item space. The generator adds to an item's text what the log taught about that very item (a
+residual), if anything: an item that no log has seen has none, so that any catalogue can be written from and judged.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from zsr_sim.encoders.history import pooled
+from zsr_sim.errors import InputError
 
 NOISE = 16  # length of the generator's noise vector
-DECAYS = (0.95, 0.6)  # a history is pooled twice: as a lasting taste and as what was consumed just now
-RECENT = 20  # items of a history that the generator reads one by one
+RECENT = 50  # items of a history that the generator reads
+HIDDEN, HEADS, HOPS = 64, 2, 2
+_TEXT_SCALE = 8.0  # brings the entries of a unit vector of about 64 dimensions to a standard deviation of about 1
+_HIDDEN_FROM_VIEW = -1e9  # logits of what attention must not see; finite, so that nothing to see is no NaN
 
 
-class Past(NamedTuple):
-    """What users consumed, as the networks read it.
+@dataclass(frozen=True)
+class ItemTable:
+    """What the networks are told of a catalogue.
 
-    pooled: (n, 2 d), a lasting and a recent mean. items: (n, RECENT, d), the last items in order, zeros on the left
-    where the history is shorter.
+    vectors: (n_items, d), unit length. appeal: (n_items,), popularity on a log scale, 0 .. 1; 0 for cold items.
     """
 
-    pooled: Tensor
-    items: Tensor
-
-    def take(self, rows: Tensor) -> Past:
-        """The users at these rows."""
-        return Past(self.pooled[rows], self.items[rows])
+    vectors: Tensor
+    appeal: Tensor
 
 
-class Read(NamedTuple):
-    """Histories as a generator has read them: summary (n, hidden + 2 d), lasting (n, d), items (n, RECENT, d)."""
+class Items(NamedTuple):
+    """A catalogue as a generator sees it.
 
-    summary: Tensor
-    lasting: Tensor
-    items: Tensor
+    points: (n_items, HIDDEN), both what it reads and what it looks for. bias: (n_items,), logits. memory: (n_items,
+    HOPS, 2, HIDDEN), keys and values under which each hop remembers an item.
+    """
+
+    points: Tensor
+    bias: Tensor
+    memory: Tensor
 
 
-def read_histories(histories: Tensor, vectors: Tensor) -> Past:
-    """Histories, int64 (n, length), rows of the item vectors (n_items, d), most recent last, padded left with -1."""
-    histories = nn.functional.pad(histories, (max(RECENT - histories.shape[1], 0), 0), value=-1)
-    rows, table = histories.int().numpy(), vectors.float().numpy()
-    views = [torch.from_numpy(pooled(rows, table, decay)) for decay in DECAYS]
-    last = histories[:, -RECENT:]
-    items = vectors[last.clamp(min=0)] * (last >= 0).to(vectors.dtype)[:, :, None]  # (n, RECENT, d)
-    return Past(torch.cat(views, dim=1).to(vectors.dtype), items)
+class Hop(nn.Module):
+    """One look back at the items of a sequence: attention whose logits depend on content and on how long ago it was."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.norm, self.ask, self.answer = nn.LayerNorm(HIDDEN), nn.Linear(HIDDEN, HIDDEN), nn.Linear(HIDDEN, HIDDEN)
+        self.remember = nn.Linear(HIDDEN, 2 * HIDDEN)
+        self.recency = nn.Parameter(torch.zeros(HEADS, RECENT))
+        self.think = nn.Sequential(
+            nn.LayerNorm(HIDDEN), nn.Linear(HIDDEN, 2 * HIDDEN), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(2 * HIDDEN, HIDDEN), nn.Dropout(dropout),
+        )  # fmt: skip
+        self.dropout = nn.Dropout(dropout)
+
+    def question(self, state: Tensor) -> Tensor:
+        """What states (n, k, HIDDEN) look for, (n, HEADS, k, HIDDEN / HEADS), scaled."""
+        return _heads(self.ask(self.norm(state))) / (HIDDEN // HEADS) ** 0.5
+
+    def ago(self, distance: Tensor, hidden: Tensor) -> Tensor:
+        """Logits (HEADS, *) of looking `distance` (*) items back where `hidden` (*) does not forbid it."""
+        distance, hidden = distance.clamp(0, RECENT - 1), hidden | (distance >= RECENT)
+        return self.recency[:, distance].masked_fill(hidden, _HIDDEN_FROM_VIEW)
+
+    def conclude(self, state: Tensor, found: Tensor) -> Tensor:
+        """The next state, (n, k, HIDDEN), from what was found (n, HEADS, k, HIDDEN / HEADS)."""
+        found = found.transpose(1, 2).reshape(state.shape)
+        state = state + self.dropout(self.answer(found))
+        out: Tensor = state + self.think(state)
+        return out
 
 
 class Generator(nn.Module):
-    """Writes a sequence of points; an item is drawn near each point by softmax over the items' vectors.
+    """Writes a sequence of points; an item is drawn near each point by softmax over the catalogue.
 
-    past = [GRU_past(history), pooled history]; hidden[0] = tanh(A [past, noise]); hidden[t] = GRU(hidden[t-1], x[t-1]);
-    point[t] = exp(scale) (attention(hidden[t], history items) + B hidden[t] + C past);
-    logits[t, i] = point[t] . x_i + weight * appeal[i]
-    The attention lets a sequence go on from single items of the history, not only from their mean. `appeal` is what a
-    log knows of an item's popularity, 0 for an item that no log has seen.
+    item[i] = A (8 x[i]) + residual[i]; bias[i] = w appeal[i] + residual_bias[i];
+    state[t] = item[t] after two hops of attention over item[<= t] (as in end-to-end memory networks, Sukhbaatar et al.
+    2015: what is remembered are the items, not earlier states, so keys and values of a catalogue are computed once);
+    point[t] = norm(state[t]) + C noise; logits of the item after t: point[t] . item[i] + bias[i].
+    `appeal` is what a log knows of an item's popularity, 0 for an item that no log has seen.
     """
 
-    def __init__(self, dimensions: int, hidden: int = 64) -> None:
+    def __init__(self, dimensions: int, n_items: int = 0, dropout: float = 0.0) -> None:
+        """n_items: of the catalogue that has residuals; 0: of none."""
         super().__init__()
-        self.reader = nn.GRU(dimensions, hidden, batch_first=True)
-        self.begin = nn.Linear(hidden + 2 * dimensions + NOISE, hidden)
-        self.gru = nn.GRU(dimensions, hidden, batch_first=True)
-        self.point = nn.Linear(hidden, dimensions)
-        self.ask = nn.Linear(hidden, dimensions)
-        self.lasting = nn.Linear(hidden + 2 * dimensions, dimensions)
-        self.scale = nn.Parameter(torch.tensor(1.5))
+        self.text = nn.Linear(dimensions, HIDDEN)
+        self.residual = nn.Parameter(torch.zeros(n_items, HIDDEN + 1))  # (n_items, HIDDEN and bias)
         self.appeal_weight = nn.Parameter(torch.tensor(1.0))
-        self.dimensions = dimensions
+        self.hops = nn.ModuleList([Hop(dropout) for _ in range(HOPS)])
+        self.norm = nn.LayerNorm(HIDDEN)
+        self.noise = nn.Linear(NOISE, HIDDEN, bias=False)
+        self.dropout = nn.Dropout(dropout)
 
-    def read(self, past: Past) -> Read:
-        """What the generator makes of each history."""
-        _, state = self.reader(past.items)  # (1, n, hidden)
-        summary = torch.cat([state[0], past.pooled], dim=1)  # (n, hidden + 2 d)
-        return Read(summary, self.lasting(summary), past.items)
+    def items(self, table: ItemTable, keep: Tensor | None = None) -> Items:
+        """See a catalogue. keep: bool (n_items,), whose residuals count; None: all.
 
-    def start(self, read: Read, noise: Tensor) -> Tensor:
-        """First hidden states, (1, n m, hidden), from n histories and noise (n, m, NOISE)."""
-        n, m, _ = noise.shape
-        summary = read.summary[:, None, :].expand(n, m, -1)
-        return torch.tanh(self.begin(torch.cat([summary, noise], dim=2))).reshape(1, n * m, -1)
-
-    def points(self, hidden: Tensor, read: Read) -> Tensor:
-        """Points in the item space, (n, k, d), from k GRU outputs for each history (n, k, hidden), for the softmax."""
-        asked = self.ask(hidden) @ read.items.transpose(1, 2)  # (n, k, RECENT)
-        empty = ~read.items.any(dim=2)[:, None, :]  # (n, 1, RECENT)
-        weights = torch.softmax(asked.masked_fill(empty, -1e9), dim=2)
-        attended = weights @ read.items  # (n, k, d)
-        points: Tensor = attended + self.point(hidden) + read.lasting[:, None, :]
-        return torch.exp(self.scale) * points
-
-    def forward(self, past: Past, noise: Tensor, items: Tensor) -> Tensor:
-        """Points for every position of given sequences of item vectors (n, length, d), each written before its item.
-
-        noise: (n, NOISE).
+        Raises InputError where the residuals are of a catalogue of another size.
         """
-        read = self.read(past)
-        first = items.new_zeros(len(items), 1, self.dimensions)
-        inputs = torch.cat([first, items[:, :-1]], dim=1)  # (n, length, d)
-        hidden, _ = self.gru(inputs, self.start(read, noise[:, None, :]))  # (n, length, hidden)
-        return self.points(hidden, read)  # (n, length, d)
+        points, bias = self.text(_TEXT_SCALE * table.vectors), self.appeal_weight * table.appeal
+        if len(self.residual):
+            if len(self.residual) != len(table.vectors):
+                raise InputError(
+                    f"this generator was trained on {len(self.residual)} items, the catalogue has "
+                    f"{len(table.vectors)}; use SequenceGan.moved for another catalogue"
+                )
+            residual = self.residual if keep is None else self.residual * keep[:, None]
+            points, bias = points + residual[:, :HIDDEN], bias + residual[:, HIDDEN]
+        return Items(points, bias, self._memory(points))
+
+    def _memory(self, points: Tensor) -> Tensor:
+        """Keys and values of points (*, HIDDEN), (*, HOPS, 2, HIDDEN)."""
+        both = [hop.remember(points).unflatten(-1, (2, HIDDEN)) for hop in self.hops]
+        return torch.stack(both, dim=-3)
+
+    def forward(self, items: Items, sequences: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The point near which the next item lies, after each item of given sequences, (n, length, HIDDEN).
+
+        sequences: int64 (n, length), rows of the catalogue, padded left with -1. noise: (n, NOISE); None: none.
+        """
+        n, length = sequences.shape
+        absent = sequences < 0
+        state = self.dropout(items.points[sequences.clamp(min=0)] * ~absent[:, :, None])  # (n, length, HIDDEN)
+        memory = self._memory(state)  # of what dropout leaves
+        place = torch.arange(length)
+        distance = place[:, None] - place[None, :]  # (length, length)
+        for h, hop in enumerate(self.hops):
+            keys, values = _heads(memory[:, :, h, 0]), _heads(memory[:, :, h, 1])  # (n, HEADS, length, HIDDEN / HEADS)
+            logits = hop.question(state) @ keys.transpose(2, 3) + hop.ago(distance, distance < 0)
+            logits = logits.masked_fill(absent[:, None, None, :], _HIDDEN_FROM_VIEW)
+            state = hop.conclude(state, torch.softmax(logits, dim=3) @ values)
+        points: Tensor = self.norm(state)
+        return points if noise is None else points + self.noise(noise)[:, None, :]
+
+
+class Writing:
+    """m sequences for each of n histories, as far as they are written; each item costs one step, not a new reading."""
+
+    def __init__(self, generator: Generator, items: Items, histories: Tensor, noise: Tensor) -> None:
+        """histories: int64 (n, length), padded left with -1. noise: (n, m, NOISE)."""
+        self.generator, self.items = generator, items
+        histories = nn.functional.pad(histories[:, -RECENT:], (max(1 - histories.shape[1], 0), 0), value=-1)
+        self.absent = histories < 0  # (n, length)
+        memory = items.memory[histories.clamp(min=0)]  # (n, length, HOPS, 2, HIDDEN)
+        self.memory = [(_heads(memory[:, :, h, 0]).transpose(2, 3), _heads(memory[:, :, h, 1])) for h in range(HOPS)]
+        self.own: list[Tensor] = []  # (n, m, HOPS, 2, HIDDEN) of each item written
+        last = items.points[histories[:, -1].clamp(min=0)] * ~self.absent[:, -1:]  # (n, HIDDEN)
+        self.last = last[:, None, :].expand(-1, noise.shape[1], -1)  # (n, m, HIDDEN)
+        self.push = generator.noise(noise)  # (n, m, HIDDEN)
+
+    def points(self) -> Tensor:
+        """The points near which the next items lie, (n, m, HIDDEN)."""
+        state, t, length = self.last, len(self.own), self.absent.shape[1]
+        distance = t + torch.arange(length - 1, -1, -1)
+        for h, hop in enumerate(self.generator.hops):
+            keys, values = self.memory[h]
+            question = hop.question(state)  # (n, HEADS, m, HIDDEN / HEADS)
+            logits = question @ keys + hop.ago(distance, distance < 0)[:, None, :]  # (n, HEADS, m, length)
+            logits = logits.masked_fill(self.absent[:, None, None, :], _HIDDEN_FROM_VIEW)
+            if not t:
+                state = hop.conclude(state, torch.softmax(logits, dim=3) @ values)
+                continue
+            own = torch.stack([memory[:, :, h] for memory in self.own], dim=2)  # (n, m, t, 2, HIDDEN)
+            own = own.unflatten(-1, (HEADS, -1)).movedim(4, 1)  # (n, HEADS, m, t, 2, HIDDEN / HEADS)
+            back = torch.arange(t - 1, -1, -1)
+            mine = (own[..., 0, :] @ question[..., None])[..., 0] + hop.ago(back, back < 0)[:, None, :]
+            weights = torch.softmax(torch.cat([logits, mine], dim=3), dim=3)  # (n, HEADS, m, length + t)
+            found = weights[..., :length] @ values
+            found = found + (weights[..., None, length:] @ own[..., 1, :])[..., 0, :]
+            state = hop.conclude(state, found)
+        points: Tensor = self.generator.norm(state) + self.push
+        return points
+
+    def add(self, items: Tensor) -> None:
+        """Go on after these items, int64 (n, m)."""
+        self.own.append(self.items.memory[items])
+        self.last = self.items.points[items]
+
+
+def _heads(states: Tensor) -> Tensor:
+    """(n, k, HIDDEN) as (n, HEADS, k, HIDDEN / HEADS)."""
+    return states.unflatten(2, (HEADS, -1)).transpose(1, 2)
 
 
 class Discriminator(nn.Module):

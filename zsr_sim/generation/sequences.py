@@ -48,6 +48,22 @@ def continuations(log: Interactions, slate_size: int, per_user: int = 6, minimum
     return Sequences(histories.astype(np.int32), targets.astype(np.int32))
 
 
+def stretches(log: Interactions, length: int) -> NDArray[np.int32]:
+    """Every user's log in stretches of up to `length` items that overlap by one, int32 (n, length), padded left with -1.
+
+    So each item stands behind those before it, a user's first one behind padding: what comes first can be learned, too.
+    The last stretch of a user is full where it can be, at the price of some items that stand in two.
+    """
+    starts, counts = log.starts[:-1], np.diff(log.starts)
+    pieces = np.where(counts > 0, np.maximum(-(-counts // (length - 1)), 1), 0)  # with the padding before the first
+    user = np.repeat(np.arange(len(counts)), pieces)
+    which = np.arange(len(user)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    end = np.minimum((which + 1) * (length - 1), counts[user])  # exclusive, counted from the user's first item
+    place = end[:, None] + np.arange(-length, 0)[None, :]  # (n, length)
+    rows = np.where(place >= 0, log.items[np.maximum(starts[user][:, None] + place, 0)], -1)
+    return rows.astype(np.int32)
+
+
 def training_log(population: Population, log: Interactions | None, users: int = 4000, length: int = 30) -> Interactions:
     """What the training users consumed before any recommender: their part of the log, or made-up users' own choices."""
     if log is not None and isinstance(population, FittedPopulation):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,18 +15,30 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zsr_sim.config import GeneratorSettings
-from zsr_sim.generation.gan import ItemTable, SequenceGan, Written, shortlist, write
-from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Past, read_histories
+from zsr_sim.errors import InputError
+from zsr_sim.generation.gan import Drawing, SequenceGan, Written, item_table, plausibility, pooled_views, shortlist, write
+from zsr_sim.generation.monitors import health
+from zsr_sim.generation.networks import NOISE, RECENT, Discriminator, Generator, Items, ItemTable
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences
 
 Report = Callable[[int, int, dict[str, float]], None]
 """Called with (steps done, steps in all, figures so far)."""
 
-_SOFTMAX_ITEMS = 4096  # larger catalogues are trained against the batch's own items and a sample of this size
+_LOG = logging.getLogger(__name__)
+_SOFTMAX_ITEMS = 4096  # larger catalogues are trained against the batch's own items and a sample
+_SAMPLE = 1024
+_DROPOUT, _RESIDUAL_DROPOUT = 0.3, 0.3
+_WARM_UP = 50  # steps in which the learning rate rises
 _DISCOUNT = 0.9  # of later positions' plausibility in the generator's return
 _LIKELIHOOD_PULL = 0.5  # weight of the likelihood in adversarial steps: keeps the generator from collapsing
 _TOLERANCE = 0.1  # nats by which the adversary may cost held-out likelihood before it is stopped
+_COLLAPSE = 0.5  # of the distinct items before the adversary; fewer are a collapse
+_LOOK = 20  # adversarial steps between two looks at the held-out data
+
+
+class Diverged(RuntimeError):
+    """A loss or a gradient that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -33,66 +47,96 @@ class _Data:
 
     items: Tensor
     mask: Tensor
-    past: Past
     consumed: Tensor
+    pooled: Tensor
 
     @classmethod
     def of(cls, sequences: Sequences, table: ItemTable) -> _Data:
         targets = torch.from_numpy(sequences.targets.astype(np.int64))
         consumed = torch.from_numpy(sequences.histories.astype(np.int64))
-        return cls(targets.clamp(min=0), targets >= 0, read_histories(consumed, table.vectors), consumed)
+        return cls(targets.clamp(min=0), targets >= 0, consumed, pooled_views(sequences.histories, table))
 
     def batch(self, size: int, rng: torch.Generator) -> _Data:
         return self.take(torch.randint(len(self.items), (size,), generator=rng))
 
     def take(self, rows: Tensor) -> _Data:
-        return _Data(self.items[rows], self.mask[rows], self.past.take(rows), self.consumed[rows])
+        return _Data(self.items[rows], self.mask[rows], self.consumed[rows], self.pooled[rows])
 
 
 class GanTrainer:
-    """Trains a generator and a discriminator on sequences; all randomness comes from `seed`."""
+    """Trains a generator and a discriminator on sequences; all randomness comes from `seed`.
+
+    log: int32 (n, length), stretches of users' logs (`sequences.stretches`), for the likelihood of every next item.
+    train, held_out: pairs of history and continuation, of different users, for everything else.
+    """
 
     def __init__(
-        self, retrieval: Retrieval, train: Sequences, held_out: Sequences, settings: GeneratorSettings, seed: int
+        self,
+        retrieval: Retrieval,
+        log: NDArray[np.int32],
+        train: Sequences,
+        held_out: Sequences,
+        settings: GeneratorSettings,
+        seed: int,
     ) -> None:
         self.settings = settings
-        self.table = ItemTable.of(retrieval)
+        self.table = item_table(retrieval)
+        self.log = torch.from_numpy(log.astype(np.int64))
         self.train, self.held_out = _Data.of(train, self.table), _Data.of(held_out, self.table)
+        self.drawing = Drawing(settings.temperature, settings.top_k, settings.nucleus, settings.diversity)
         self.rng = torch.Generator().manual_seed(seed)
-        d = self.table.vectors.shape[1]
+        n_items, d = self.table.vectors.shape
+        counts = torch.bincount(self.log[self.log >= 0], minlength=n_items)
+        self._known, self._share = counts > 0, counts / counts.sum()
         with torch.random.fork_rng(devices=[]):  # torch initialises weights from its global state only
             torch.manual_seed(seed)
-            self.gan = SequenceGan(Generator(d), Discriminator(d))
+            self.gan = SequenceGan(Generator(d, n_items, _DROPOUT), Discriminator(d))
+            self._luck = torch.get_rng_state()
+        self.gan.generator.eval()
         self._generator_steps = torch.optim.Adam(self.gan.generator.parameters(), settings.learning_rate)
         self._discriminator_steps = torch.optim.Adam(self.gan.discriminator.parameters(), 1e-3)
 
     def run(self, report: Report) -> dict[str, float]:
-        """Likelihood, then adversary; returns the figures at the end. The generator kept is the last good one."""
+        """Likelihood, then adversary; returns the figures at the end. The weights kept are the last good ones.
+
+        Raises InputError where the training diverges before there are any.
+        """
         likelihood, adversarial = self.settings.likelihood_steps, self.settings.adversarial_steps
         total = likelihood + 2 * adversarial
         figures = {"held_out_nll_start": self.held_out_nll()}
         figures["held_out_nll"] = self._pre_train(total, figures, report)
         for step in range(adversarial):  # the discriminator first learns to tell, alone
-            figures["discriminator_accuracy"] = self._learn_to_judge()
-            if (step + 1) % 20 == 0:
+            figures["discriminator_accuracy"] = self._learn_to_judge(step)
+            if (step + 1) % _LOOK == 0:
                 report(likelihood + step + 1, total, figures)
         self.calibrate()
-        figures["acceptance_before"] = figures["acceptance"] = self.acceptance()
+        figures |= {f"{name}_before": value for name, value in self.monitors().items()}
         self._adversarial(likelihood + adversarial, total, figures, report)
         self.calibrate()
-        return figures | {"held_out_nll": self.held_out_nll(), "acceptance": self.acceptance()}
+        return figures | self.monitors() | {"held_out_nll": self.held_out_nll()}
 
     def _pre_train(self, total: int, figures: dict[str, float], report: Report) -> float:
         """Learn by likelihood; keeps the weights that were best on held-out sequences and returns their loss, nats."""
         best, good = math.inf, self.gan.generator.state_dict()
         steps = self.settings.likelihood_steps
-        for step in range(steps):
-            self._learn_likelihood(step / steps)
-            if (step + 1) % max(steps // 10, 1) == 0 or step + 1 == steps:
-                now = self.held_out_nll()
-                report(step + 1, total, figures | {"held_out_nll": now})
-                if now < best:
-                    best, good = now, copy.deepcopy(self.gan.generator.state_dict())
+        try:
+            for step in range(steps):
+                self._learn_likelihood(step, steps)
+                if (step + 1) % max(steps // 10, 1) == 0 or step + 1 == steps:
+                    now = self.held_out_nll()
+                    report(step + 1, total, figures | {"held_out_nll": now})
+                    if now < best:
+                        best, good = now, copy.deepcopy(self.gan.generator.state_dict())
+        except Diverged as error:
+            if best == math.inf:
+                raise InputError(
+                    f"the generator's training diverged at once ({error}); lower it with --set "
+                    f"generator.learning_rate={self.settings.learning_rate / 10:g}"
+                ) from None
+            _LOG.warning(
+                "the generator's likelihood training diverged (%s); it goes on with the weights that were best on "
+                "held-out sequences, %.3f nats per item. A lower generator.learning_rate may avoid it.", error, best,
+            )  # fmt: skip
         self.gan.generator.load_state_dict(good)
         return best
 
@@ -100,19 +144,40 @@ class GanTrainer:
         for group in self._generator_steps.param_groups:
             group["lr"] = self.settings.learning_rate / 10
         limit = figures["held_out_nll"] + _TOLERANCE
-        good = copy.deepcopy(self.gan.generator.state_dict())
+        good, judge = (copy.deepcopy(net.state_dict()) for net in (self.gan.generator, self.gan.discriminator))
         for step in range(self.settings.adversarial_steps):
-            figures["discriminator_accuracy"] = self._learn_to_judge()
-            self._learn_from_judge()
-            if (step + 1) % 20 == 0 or step + 1 == self.settings.adversarial_steps:
+            try:
+                figures["discriminator_accuracy"] = self._learn_to_judge(step)
+                self._learn_from_judge()
+                why = ""
+            except Diverged as error:
+                why = str(error)
+            if not why and (step + 1) % _LOOK and step + 1 < self.settings.adversarial_steps:
+                continue
+            if not why:
                 self.calibrate()
-                figures |= {"held_out_nll": self.held_out_nll(), "acceptance": self.acceptance()}
+                figures |= {"held_out_nll": self.held_out_nll()} | self.monitors()
                 report(done + step + 1, total, figures)
-                if figures["held_out_nll"] > limit:
-                    self.gan.generator.load_state_dict(good)
-                    figures["adversary_stopped_at"] = float(step + 1)
-                    return
-                good = copy.deepcopy(self.gan.generator.state_dict())
+                why = self._unhealthy(figures, limit)
+            if why:
+                figures["adversary_stopped_at"] = float(step + 1)
+                _LOG.warning("the adversary was stopped at its step %d (%s); the last good weights stay", step + 1, why)
+                self.gan.generator.load_state_dict(good)
+                self.gan.discriminator.load_state_dict(judge)
+                return
+            good, judge = (copy.deepcopy(net.state_dict()) for net in (self.gan.generator, self.gan.discriminator))
+
+    @staticmethod
+    def _unhealthy(figures: dict[str, float], limit: float) -> str:
+        """Why the adversary should be stopped, in words; empty where it should go on."""
+        if not figures["held_out_nll"] <= limit:
+            return f"the held-out loss rose to {figures['held_out_nll']:.3f} nats per item, past {limit:.3f}"
+        if figures["distinct_items"] < _COLLAPSE * figures["distinct_items_before"]:
+            return (
+                f"collapse: {figures['distinct_items']:.2f} times as many distinct items as in real sequences, "
+                f"{figures['distinct_items_before']:.2f} before"
+            )
+        return ""
 
     def calibrate(self) -> None:
         """Set the gate so that `real_acceptance` of the real held-out sequences would pass."""
@@ -120,71 +185,103 @@ class GanTrainer:
         self.gan.threshold = float(torch.quantile(judged.double(), 1 - self.settings.real_acceptance))
 
     @torch.inference_mode()
-    def acceptance(self) -> float:
-        """Share of sequences written for held-out histories that the gate accepts."""
-        fake = self._imagine(self.held_out, torch.Generator().manual_seed(0))
-        return float((self._judge(replace(self.held_out, items=fake.items)) >= self.gan.threshold).double().mean())
+    def monitors(self) -> dict[str, float]:
+        """Figures of sequences written for the held-out histories: `health`, and how many the gate accepts.
+
+        `acceptance` is of sequences drawn as in the loop; the others are drawn as the generator would have them.
+        """
+        items = self.gan.generator.items(self.table)
+        free, as_in_loop = (
+            self._imagine(items, self.held_out, torch.Generator().manual_seed(0), drawing).items
+            for drawing in (Drawing(), self.drawing)
+        )
+        full = self.held_out.mask.all(dim=1)
+        vectors = self.table.vectors.numpy()
+        figures = health(self.held_out.items[full].numpy(), free[full].numpy(), vectors) if full.sum() > 1 else {}
+        accepted = self._judge(replace(self.held_out, items=as_in_loop)) >= self.gan.threshold
+        return figures | {"acceptance": float(accepted.double().mean())}
 
     @torch.inference_mode()
     def held_out_nll(self) -> float:
         """Mean negative log-likelihood of a held-out item among the whole catalogue, nats."""
-        noise = torch.zeros(len(self.held_out.items), NOISE)
-        total, count = 0.0, 0
-        for rows in torch.arange(len(noise)).split(256):
-            part = self.held_out.take(rows)
-            losses = self._nll(part, noise[rows], None)
-            total, count = total + float(losses.sum()), count + int(part.mask.sum())
-        return total / max(count, 1)
+        items = self.gan.generator.items(self.table)
+        rows = torch.arange(len(self.held_out.items)).split(256)
+        losses = [self._continued(items, self.held_out.take(part)) for part in rows]
+        return float(torch.cat(losses).mean())
 
     @torch.inference_mode()
     def _judge(self, data: _Data) -> Tensor:
-        logits = self.gan.discriminator(data.past.pooled, self.table.vectors[data.items])  # (n, slate)
+        logits = self.gan.discriminator(data.pooled, self.table.vectors[data.items])  # (n, slate)
         return torch.sigmoid((logits * data.mask).sum(dim=1) / data.mask.sum(dim=1))
 
-    def _nll(self, data: _Data, noise: Tensor, among: Tensor | None) -> Tensor:
-        """Losses of the real items (those under the mask) among the given items (None: all), one each."""
-        points = self.gan.generator(data.past, noise, self.table.vectors[data.items])[data.mask]  # (k, d)
-        vectors, appeal = self.table.vectors, self.table.appeal
-        target = data.items[data.mask]
-        if among is not None:
-            vectors, appeal, target = vectors[among], appeal[among], torch.searchsorted(among, target)
-        logits = points @ vectors.T + self.gan.generator.appeal_weight * appeal  # (k, items)
-        return nn.functional.cross_entropy(logits, target, reduction="none")
-
-    def _among(self, data: _Data) -> Tensor | None:
-        n = len(self.table.vectors)
-        if n <= _SOFTMAX_ITEMS:
-            return None
-        sample = torch.randint(n, (_SOFTMAX_ITEMS,), generator=self.rng)
-        among: Tensor = torch.unique(torch.cat([data.items[data.mask], sample]))  # sorted, as searchsorted needs
-        return among
+    def _continued(self, items: Items, data: _Data) -> Tensor:
+        """Losses of the real items of continuations (those under the mask), one each, among the whole catalogue."""
+        points = self.gan.generator(items, torch.cat([data.consumed, data.items[:, :-1]], dim=1))
+        points = points[:, -data.items.shape[1] :][data.mask]  # (k, HIDDEN)
+        return nn.functional.cross_entropy(points @ items.points.T + items.bias, data.items[data.mask], reduction="none")
 
     def _noise(self, n: int) -> Tensor:
         return torch.randn(n, NOISE, generator=self.rng)
 
-    def _learn_likelihood(self, progress: float) -> None:
-        for group in self._generator_steps.param_groups:
-            group["lr"] = self.settings.learning_rate * (0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * progress)))
-        data = self.train.batch(self.settings.batch_size, self.rng)
-        loss = self._nll(data, self._noise(len(data.items)), self._among(data)).mean()
-        _descend(self._generator_steps, self.gan.generator, loss)
+    @contextmanager
+    def _learning(self) -> Iterator[None]:
+        """Dropout on, its luck drawn from this trainer's own state."""
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self._luck)
+            self.gan.generator.train()
+            try:
+                yield
+            finally:
+                self.gan.generator.eval()
+                self._luck = torch.get_rng_state()
 
-    def _imagine(self, data: _Data, rng: torch.Generator) -> Written:
+    def _learn_likelihood(self, step: int, steps: int) -> None:
+        decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps))
+        for group in self._generator_steps.param_groups:
+            group["lr"] = self.settings.learning_rate * min(1.0, (step + 1) / _WARM_UP) * decay
+        with self._learning():
+            _descend(self._generator_steps, self.gan.generator, self._next_items())
+
+    def _next_items(self) -> Tensor:
+        """Mean loss of the next item at every position of a batch of the log, residuals dropped at random."""
+        rows = torch.randint(len(self.log), (self.settings.batch_size,), generator=self.rng)
+        batch = self.log[rows]
+        batch = batch[:, (batch >= 0).any(dim=0).nonzero()[0, 0].clamp(min=1) - 1 :]  # no columns of padding alone
+        keep = self._known & (torch.rand(len(self._known), generator=self.rng) >= _RESIDUAL_DROPOUT)
+        items = self.gan.generator.items(self.table, keep)
+        there = batch[:, 1:] >= 0
+        points = self.gan.generator(items, batch[:, :-1], self._noise(len(batch)))[there]  # (k, HIDDEN)
+        target = batch[:, 1:][there]
+        if len(self._known) <= _SOFTMAX_ITEMS:
+            return nn.functional.cross_entropy(points @ items.points.T + items.bias, target)
+        sample = torch.randint(len(self._known), (_SAMPLE,), generator=self.rng)
+        among = torch.unique(torch.cat([target, sample]))  # sorted, as searchsorted needs
+        # Sampled softmax: logits less the log of the chance to be among the sample (Jean et al. 2015, equation 11).
+        missed = (1 - self._share[among]) ** len(target) * (1 - 1 / len(self._known)) ** _SAMPLE
+        logits = points @ items.points[among].T + items.bias[among] - torch.log1p(-missed)
+        return nn.functional.cross_entropy(logits, torch.searchsorted(among, target))
+
+    def _imagine(self, items: Items, data: _Data, rng: torch.Generator, drawing: Drawing) -> Written:
         """One sequence for each history."""
         n, s = data.items.shape
-        read = self.gan.generator.read(data.past)
-        among = shortlist(self.gan.generator, self.table, read, data.consumed, s)
+        generator = self.gan.generator
+        with torch.no_grad():
+            among = shortlist(generator, items, data.consumed, data.consumed, s)
         noise = torch.randn(n, 1, NOISE, generator=rng)
         luck = torch.rand(n, 1, s, generator=rng).clamp(min=2**-25)  # it may be 0, which would draw a blocked item
-        return write(self.gan.generator, self.table, read, noise, among, luck)
+        return write(generator, items, self.table.vectors, data.consumed, noise, among, luck, drawing)
 
-    def _learn_to_judge(self) -> float:
-        """One step of the discriminator on real against written sequences; returns its accuracy, 0..1."""
+    def _learn_to_judge(self, step: int) -> float:
+        """One step of the discriminator on real against written sequences; returns its accuracy, 0..1.
+
+        Every second step judges sequences drawn as in the loop: there the gate has to tell.
+        """
         data = self.train.batch(self.settings.batch_size, self.rng)
         with torch.no_grad():
-            fake = self._imagine(data, self.rng).items
-        real_logits = self.gan.discriminator(data.past.pooled, self.table.vectors[data.items])[data.mask]
-        fake_logits = self.gan.discriminator(data.past.pooled, self.table.vectors[fake])[data.mask]
+            items = self.gan.generator.items(self.table)
+            fake = self._imagine(items, data, self.rng, self.drawing if step % 2 else Drawing()).items
+        real_logits = self.gan.discriminator(data.pooled, self.table.vectors[data.items])[data.mask]
+        fake_logits = self.gan.discriminator(data.pooled, self.table.vectors[fake])[data.mask]
         bce = nn.functional.binary_cross_entropy_with_logits
         # One-sided label smoothing (Salimans et al. 2016, section 3.4).
         loss = bce(real_logits, torch.full_like(real_logits, 0.9)) + bce(fake_logits, torch.zeros_like(fake_logits))
@@ -194,41 +291,15 @@ class GanTrainer:
     def _learn_from_judge(self) -> None:
         """One step of the generator: policy gradient, a reward per position (ScratchGAN, d'Autume et al. 2019)."""
         data = self.train.batch(self.settings.batch_size, self.rng)
-        fake = self._imagine(data, self.rng)
+        fake = self._imagine(self.gan.generator.items(self.table), data, self.rng, Drawing())
         with torch.no_grad():
-            logits = self.gan.discriminator(data.past.pooled, self.table.vectors[fake.items])  # (n, slate)
+            logits = self.gan.discriminator(data.pooled, self.table.vectors[fake.items])  # (n, slate)
             reward = torch.sigmoid(logits)
             returns = discounted(reward - reward.mean(dim=0, keepdim=True), _DISCOUNT)
         adversarial = -(returns * fake.log_probabilities).sum(dim=1).mean()
-        likelihood = self._nll(data, self._noise(len(data.items)), self._among(data)).mean()
+        with self._learning():
+            likelihood = self._next_items()
         _descend(self._generator_steps, self.gan.generator, adversarial / 10 + _LIKELIHOOD_PULL * likelihood)
-
-    def learn_from_feedback(self, histories: NDArray[np.int32], pages: NDArray[np.int32], clicks: NDArray[np.float32],
-                            steps: int = 5) -> None:  # fmt: skip
-        """Update both players from generated pages that users were shown in the loop.
-
-        histories: int32 (n, length). pages: int32 (n, slate_size). clicks: float32 (n,), clicks on each page.
-        The generator raises the likelihood of pages in proportion to how much better than the mean they did, with the
-        likelihood of the original sequences as a pull; the discriminator learns the better half as real.
-        """
-        everything = _Data.of(Sequences(histories, pages), self.table)
-        worth = torch.from_numpy((clicks - clicks.mean()) / (clicks.std() + 1e-6)).clamp(-2, 2)
-        for _ in range(steps):
-            rows = torch.randint(len(pages), (self.settings.batch_size,), generator=self.rng)
-            data = everything.take(rows)
-            noise = self._noise(len(rows))
-            losses = self._nll(data, noise, self._among(data)).view(len(rows), -1).mean(dim=1)  # (batch,)
-            real = self.train.batch(len(rows), self.rng)
-            pull = self._nll(real, self._noise(len(rows)), self._among(real)).mean()
-            # Only praise: pushing likelihood down has no lower bound and would undo the pre-training.
-            _descend(self._generator_steps, self.gan.generator, (worth[rows].clamp(min=0) * losses).mean() * 0.2 + pull)
-            logits = self.gan.discriminator(data.past.pooled, self.table.vectors[data.items])  # (batch, slate)
-            label = (worth[rows] > 0).float()[:, None].expand_as(logits)
-            kept = self.gan.discriminator(real.past.pooled, self.table.vectors[real.items])[real.mask]
-            bce = nn.functional.binary_cross_entropy_with_logits
-            loss = bce(logits, 0.9 * label) + bce(kept, torch.full_like(kept, 0.9))
-            _descend(self._discriminator_steps, self.gan.discriminator, loss)
-        self.calibrate()
 
 
 def discounted(rewards: Tensor, discount: float) -> Tensor:
@@ -246,7 +317,10 @@ def discounted(rewards: Tensor, discount: float) -> Tensor:
 
 
 def _descend(optimiser: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
+    """One step. Raises Diverged, before any weight has changed, where loss or gradient is not finite."""
     optimiser.zero_grad()
     loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    if not (torch.isfinite(loss) and torch.isfinite(norm)):
+        raise Diverged(f"loss {float(loss.detach())}, gradient norm {float(norm)}")
     optimiser.step()
