@@ -29,8 +29,8 @@ from zsr_sim.generation.relations import relations
 
 _GENERATOR = SOURCES.index("generator")
 
-Feedback = Callable[[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]], None]
-"""Called with (histories, pages, clicks) of the generated pages that users were shown."""
+Feedback = Callable[[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]], None]
+"""Called with (histories, pages, clicks) of the generated pages that users were shown; a click belongs to an item."""
 
 
 class PolicyGradient:
@@ -82,6 +82,7 @@ class Rollout:
     rewards: list[NDArray[np.float64]] = field(default_factory=list)  # (k,)
     generated: list[NDArray[np.bool_]] = field(default_factory=list)  # (k,)
     shown: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = field(default_factory=list)  # histories, pages
+    clicks: list[NDArray[np.bool_]] = field(default_factory=list)  # (k, slate)
     accepted: list[float] = field(default_factory=list)
 
 
@@ -149,8 +150,7 @@ class PolicyGradientTrainer:
         due = self.feedback_interval and self.update % self.feedback_interval == 0 < self.settings.updates - self.update
         if self.feedback and due and generated.sum() > 1:
             histories, pages = (np.concatenate(part) for part in zip(*rollout.shown, strict=True))
-            clicks = np.concatenate(rollout.rewards).astype(np.float32)
-            self.feedback(histories[generated], pages[generated], clicks[generated])
+            self.feedback(histories[generated], pages[generated], np.concatenate(rollout.clicks)[generated])
         return figures
 
     def _play(self, ids: NDArray[np.int64]) -> tuple[Rollout, NDArray[np.bool_], NDArray[np.float64]]:
@@ -165,7 +165,9 @@ class PolicyGradientTrainer:
             observation = observe(state).take(here)
             slates = np.tile(np.arange(self.world.slate_size, dtype=np.int32), (n, 1))  # absent users are not shown it
             slates[here] = self._explore(rollout, observation)
-            reward = self.world.step(state, slates).reward.astype(np.float64)
+            feedback = self.world.step(state, slates)
+            reward = feedback.reward.astype(np.float64)
+            rollout.clicks.append(feedback.clicks[here])
             rollout.rewards.append(reward[here])
             rollout.users.append(here)
             returns += reward

@@ -79,9 +79,9 @@ def known_world(name: str) -> NamedWorld:
 class GeneratorSettings(_Strict):
     """The sequence GAN."""
 
-    likelihood_steps: int = Field(800, ge=1, description="steps of likelihood pre-training")
+    likelihood_steps: int = Field(1000, ge=1, description="steps of likelihood pre-training")
     adversarial_steps: int = Field(100, ge=0, description="steps of adversarial training")
-    batch_size: int = Field(128, ge=2, description="sequences in a step")
+    batch_size: int = Field(64, ge=2, description="sequences in a step")
     learning_rate: float = Field(2e-3, gt=0, description="Adam, likelihood; adversarial steps use a tenth")
     real_acceptance: float = Field(
         0.9, gt=0, lt=1, description="share of real held-out sequences that the gate accepts"
@@ -89,6 +89,11 @@ class GeneratorSettings(_Strict):
     temperature: float = Field(
         0.3, gt=0, description="of the draws in the loop; below 1 likelier items come more often"
     )
+    top_k: int = Field(0, ge=0, description="draw among that many likeliest items; 0: all of the shortlist")
+    nucleus: float = Field(1.0, gt=0, le=1, description="draw among the likeliest items of this joint probability")
+    diversity: float = Field(0.0, ge=0, description="logits per unit of cosine with the nearest item already written")
+    windows: int = Field(1, ge=1, description="overlapping pages cut from one sequence, each a candidate")
+    window_step: int = Field(5, ge=1, description="items from the start of one window to the next")
     candidates: int = Field(3, ge=0, description="places for generated candidates; 0 trains without a generator")
     feedback_interval: int = Field(10, ge=0, description="policy updates between updates from feedback; 0: never")
 

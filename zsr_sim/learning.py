@@ -7,6 +7,7 @@ only, so it recommends from a catalogue that it has never seen.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from zsr_sim.agents.policy_gradient import PolicyGradient, PolicyGradientTrainer
 from zsr_sim.agents.protocol import Agent
 from zsr_sim.agents.scoring import CandidateScorer
 from zsr_sim.agents.stable_baselines import ALGORITHMS, StableBaselines, StableBaselinesTrainer
+from zsr_sim.catalogue import Catalogue
 from zsr_sim.config import Settings
 from zsr_sim.encoders.space import ItemSpace
 from zsr_sim.envs.stage import Stage
@@ -30,16 +32,16 @@ from zsr_sim.envs.vector import RecommendationVectorEnv
 from zsr_sim.errors import InputError
 from zsr_sim.experiment import Scene
 from zsr_sim.generation.candidates import CandidateSource, RetrievalCandidates
-from zsr_sim.generation.gan import GeneratedCandidates, SequenceGan
-from zsr_sim.generation.networks import Discriminator, Generator
+from zsr_sim.generation.gan import Drawing, GeneratedCandidates, SequenceGan
+from zsr_sim.generation.networks import RECENT, Discriminator, Generator
 from zsr_sim.generation.retrieval import Retrieval
-from zsr_sim.generation.sequences import Sequences, continuations
+from zsr_sim.generation.sequences import Sequences, continuations, stretches
 from zsr_sim.generation.training import GanTrainer
 from zsr_sim.runs import Run, load_checkpoint
 
 POLICY_GRADIENT = "policy-gradient"
 STABLE_BASELINES = "sb3:"
-HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 500  # of the users, and of their sequences
+HELD_OUT_SHARE, MOST_USERS, MOST_HELD_OUT = 0.1, 150, 500  # of the users, of them at most; and of their sequences
 FEWEST_SEQUENCES = 20
 
 OnProgress = Callable[[str, int, int, dict[str, float]], None]
@@ -156,6 +158,8 @@ def train_policy_gradient(scene: Scene, settings: Settings, seed: int, report: O
         networks |= {"generator": gan_trainer.gan.generator, "discriminator": gan_trainer.gan.discriminator}
         gate = gan_trainer.gan.threshold
     tensors = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
+    if gan is not None:
+        tensors["items.keys"] = torch.from_numpy(item_keys(scene.dataset.catalogue))
     return Trained(
         PolicyGradient(policy.scorer, _candidates(gan, scene.retrieval, settings)),
         tensors | _space_tensors(scene),
@@ -211,8 +215,7 @@ def _facts(kind: str, scene: Scene, settings: Settings, seed: int) -> dict[str, 
 def _train_generator(
     scene: Scene, settings: Settings, seed: int, report: OnProgress
 ) -> tuple[GanTrainer, dict[str, float]]:
-    train, held_out = _sequences(scene, seed)
-    trainer = GanTrainer(scene.retrieval, train, held_out, settings.generator, seed)
+    trainer = GanTrainer(scene.retrieval, *_sequences(scene, seed), settings.generator, seed)
     last: tuple[int, int, dict[str, float]] = (0, 1, {})
 
     def note(done: int, total: int, figures: dict[str, float]) -> None:
@@ -232,7 +235,7 @@ def _train_policy(
     source = _candidates(gan_trainer.gan if gan_trainer else None, scene.retrieval, settings, torch.float32)
 
     def learn_from_feedback(
-        histories: NDArray[np.int32], pages: NDArray[np.int32], clicks: NDArray[np.float32]
+        histories: NDArray[np.int32], pages: NDArray[np.int32], clicks: NDArray[np.bool_]
     ) -> None:
         if gan_trainer is not None and isinstance(source, GeneratedCandidates):
             gan_trainer.learn_from_feedback(histories, pages, clicks)
@@ -282,9 +285,7 @@ def _restore_policy_gradient(
     scorer.load_state_dict(_under("scorer", tensors))
     gan = None
     if gate is not None:
-        gan = SequenceGan(Generator(dimensions), Discriminator(dimensions), gate)
-        gan.generator.load_state_dict(_under("generator", tensors))
-        gan.discriminator.load_state_dict(_under("discriminator", tensors))
+        gan = restore_gan(tensors, gate, dimensions, scene.dataset.catalogue)
     return PolicyGradient(scorer, _candidates(gan, scene.retrieval, settings))
 
 
@@ -293,6 +294,23 @@ def _restore_stable_baselines(
 ) -> StableBaselines:
     source = _candidates(None, scene.retrieval, settings)
     return StableBaselines.restore(_under("policy", tensors), facts["policy"], source)
+
+
+def restore_gan(tensors: dict[str, Tensor], gate: float, dimensions: int, catalogue: Catalogue) -> SequenceGan:
+    """The GAN of a checkpoint, for any catalogue: items that it learned from keep their residuals, others have none."""
+    keys = tensors["items.keys"].numpy()
+    gan = SequenceGan(Generator(dimensions, len(keys)), Discriminator(dimensions), gate)
+    gan.generator.load_state_dict(_under("generator", tensors))
+    gan.discriminator.load_state_dict(_under("discriminator", tensors))
+    row = {key: i for i, key in enumerate(keys.tolist())}
+    return gan.moved(np.array([row.get(key, -1) for key in item_keys(catalogue).tolist()], dtype=np.int64))
+
+
+def item_keys(catalogue: Catalogue) -> NDArray[np.int64]:
+    """By what an item is known again in another catalogue, where its id alone means nothing: a hash of id and text."""
+    pairs = zip(catalogue.item_ids, catalogue.texts, strict=True)
+    digests = (hashlib.sha256(f"{name}\0{text}".encode()).digest()[:8] for name, text in pairs)
+    return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -307,14 +325,19 @@ def _candidates(
     size, count = settings.world.slate_size, settings.agent.candidates
     if gan is None:
         return RetrievalCandidates(retrieval, size, count)
-    places, temperature = settings.generator.candidates, settings.generator.temperature
-    return GeneratedCandidates(gan, retrieval, size, count, places, temperature, dtype)
+    own = settings.generator
+    drawing = Drawing(own.temperature, own.top_k, own.nucleus, own.diversity)
+    return GeneratedCandidates(
+        gan, retrieval, size, count, own.candidates, drawing, own.windows, own.window_step, dtype
+    )
 
 
-def _sequences(scene: Scene, seed: int) -> tuple[Sequences, Sequences]:
-    """The generator's sequences: to train on, and held out."""
-    parts = scene.log.split_users(HELD_OUT_SHARE, seed)  # by user: one user's sequences share items
+def _sequences(scene: Scene, seed: int) -> tuple[NDArray[np.int32], Sequences, Sequences]:
+    """The generator's sequences: the log to learn from, continuations in it, and continuations of held-out users."""
+    share = min(HELD_OUT_SHARE, MOST_USERS / max(scene.log.n_users, 1))
+    parts = scene.log.split_users(share, seed)  # by user: one user's sequences share items
     held_out, train = (continuations(part, scene.world.slate_size) for part in parts)
+    log = stretches(parts[1], RECENT + 1)
     if len(train) < FEWEST_SEQUENCES or not len(held_out):
         raise InputError(
             f"the log of {scene.dataset.catalogue.name} gives {len(train)} sequences to train the generator on and "
@@ -322,4 +345,4 @@ def _sequences(scene: Scene, seed: int) -> tuple[Sequences, Sequences]:
             "--set generator.candidates=0 to go without"
         )
     order = np.random.default_rng(seed).permutation(len(held_out))
-    return train, held_out.take(order[:MOST_HELD_OUT])
+    return log, train, held_out.take(order[:MOST_HELD_OUT])

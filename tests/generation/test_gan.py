@@ -13,35 +13,42 @@ from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import SOURCES, RetrievalCandidates
 from zsr_sim.generation.gan import (
     SHORTLIST,
+    Drawing,
     GeneratedCandidates,
-    ItemTable,
     SequenceGan,
     Shortlist,
     Written,
+    item_table,
     plausibility,
+    pooled_views,
     shortlist,
     write,
 )
-from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Past, read_histories
+from zsr_sim.generation.networks import NOISE, Discriminator, Generator
 from zsr_sim.generation.retrieval import Retrieval
 
 D, SLATE, USERS, EACH, LENGTH = 8, 4, 7, 3, 5
 RETRIEVAL = random_retrieval()
-TABLE = ItemTable.of(RETRIEVAL, torch.float64)
+TABLE = item_table(RETRIEVAL, torch.float64)
 GENERATOR, SIMILARITY = SOURCES.index("generator"), SOURCES.index("similarity")
 
 
-def _gan(threshold: float = 0.5) -> SequenceGan:
+def _gan(threshold: float = 0.5, n_items: int = 0) -> SequenceGan:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return SequenceGan(Generator(D).double().eval(), Discriminator(D).double().eval(), threshold)
+        generator = Generator(D, n_items).double().eval()
+        generator.residual.data.normal_()
+        return SequenceGan(generator, Discriminator(D).double().eval(), threshold)
 
 
 GAN = _gan()
 
 
-def _past(observation: Observation, table: ItemTable = TABLE) -> Past:
-    return read_histories(torch.from_numpy(observation.histories.astype(np.int64)), table.vectors)
+ITEMS = GAN.generator.items(TABLE)
+
+
+def _histories(observation: Observation) -> Tensor:
+    return torch.from_numpy(observation.histories.astype(np.int64))
 
 
 def _seen(observation: Observation) -> Tensor:
@@ -54,28 +61,26 @@ def _random(*shape: int, seed: int = 0) -> Tensor:
 
 @torch.inference_mode()
 def _written(
-    users: int = USERS, each: int = EACH, length: int = LENGTH, size: int = 12, temperature: float = 1.0
-) -> tuple[Past, Tensor, Shortlist, Written]:
+    users: int = USERS, each: int = EACH, length: int = LENGTH, size: int = 12, drawing: Drawing | None = None
+) -> tuple[Tensor, Tensor, Shortlist, Written]:
     """What the untrained generator writes among `size` items of a shortlist, and what for."""
     observation = random_waiting(users, 60)
-    past = _past(observation)
-    read = GAN.generator.read(past)
-    best = shortlist(GAN.generator, TABLE, read, _seen(observation), length)
+    histories = _histories(observation)
+    best = shortlist(GAN.generator, ITEMS, histories, _seen(observation), length)
     among = Shortlist(best.items[:, :size], best.handicap[:, :size])
-    noise = _random(users, each, NOISE, seed=1)
-    written = write(GAN.generator, TABLE, read, noise, among, _random(users, each, length, seed=2), temperature)
-    return past, noise, among, written
+    noise, luck = _random(users, each, NOISE, seed=1), _random(users, each, length, seed=2)
+    written = write(GAN.generator, ITEMS, TABLE.vectors, histories, noise, among, luck, drawing or Drawing())
+    return histories, noise, among, written
 
 
 @torch.inference_mode()
-def _log_probabilities(past: Past, noise: Tensor, among: Shortlist, items: Tensor, temperature: float) -> Tensor:
+def _log_probabilities(histories: Tensor, noise: Tensor, among: Shortlist, items: Tensor, temperature: float) -> Tensor:
     """Of each position of sequences (n, m, length), by `Generator.forward` on all of it: (n, m, length, size)."""
     n, m, length = items.shape
-    many = Past(past.pooled.repeat_interleave(m, dim=0), past.items.repeat_interleave(m, dim=0))
-    flat = items.view(n * m, length)
-    points = GAN.generator(many, noise.view(n * m, NOISE), TABLE.vectors[flat]).view(n, m, length, D)
-    logits = torch.einsum("nmtd,nsd->nmts", points, TABLE.vectors[among.items])
-    logits += GAN.generator.appeal_weight * TABLE.appeal[among.items][:, None, None, :]
+    whole = torch.cat([histories.repeat_interleave(m, dim=0), items.view(n * m, length)[:, :-1]], dim=1)
+    points = GAN.generator(ITEMS, whole, noise.reshape(n * m, NOISE))[:, -length:].view(n, m, length, -1)
+    logits = torch.einsum("nmtd,nsd->nmts", points, ITEMS.points[among.items])
+    logits += ITEMS.bias[among.items][:, None, None, :]
     for t in range(1, length):
         before = (among.items[:, None, None, :] == items[:, :, :t, None]).any(dim=2)  # (n, m, size)
         logits[:, :, t][before] = -torch.inf
@@ -84,20 +89,20 @@ def _log_probabilities(past: Past, noise: Tensor, among: Shortlist, items: Tenso
 
 def test_appeal_is_popularity_on_a_log_scale() -> None:
     popularity = np.array([np.e**2 - 1, 0, np.e - 1], dtype=np.float32)
-    table = ItemTable.of(Retrieval(np.eye(3, dtype=np.float32), popularity), torch.float64)
+    table = item_table(Retrieval(np.eye(3, dtype=np.float32), popularity), torch.float64)
     torch.testing.assert_close(table.appeal, torch.tensor([1.0, 0.0, 0.5], dtype=torch.float64), rtol=1e-6, atol=0)
     assert table.vectors.dtype == torch.float64
-    assert not ItemTable.of(Retrieval(np.eye(3, dtype=np.float32), 0 * popularity)).appeal.any()
+    assert not item_table(Retrieval(np.eye(3, dtype=np.float32), 0 * popularity)).appeal.any()
 
 
 @torch.inference_mode()
-def test_a_shortlist_is_the_order_of_the_first_point() -> None:
+def test_a_shortlist_is_the_order_of_the_scores() -> None:
     observation = random_waiting(USERS, 60)
-    past, read = _past(observation), GAN.generator.read(_past(observation))
-    found = shortlist(GAN.generator, TABLE, read, _seen(observation), LENGTH)
+    found = shortlist(GAN.generator, ITEMS, _histories(observation), _seen(observation), LENGTH)
     assert found.items.shape == (USERS, 60)
-    first = GAN.generator(past, torch.zeros(USERS, NOISE).double(), TABLE.vectors[torch.zeros(USERS, 1).long()])[:, 0]
-    logits = (first @ TABLE.vectors.T + GAN.generator.appeal_weight * TABLE.appeal).numpy()
+    logits = GAN.scores(observation, RETRIEVAL)
+    expected = GAN.generator(ITEMS, _histories(observation))[:, -1] @ ITEMS.points.T + ITEMS.bias
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
     for row in range(USERS):
         new = unseen(observation, row, 60)
         order = found.items[row].numpy()
@@ -107,22 +112,46 @@ def test_a_shortlist_is_the_order_of_the_first_point() -> None:
         np.testing.assert_array_equal(found.handicap[row], 1e3 * (np.arange(60) >= len(new)))
 
 
+def test_scores_do_not_depend_on_the_batch() -> None:
+    observation = random_waiting(40, 60)
+    gan = _gan(n_items=60)
+    together = gan.scores(observation, RETRIEVAL)
+    assert (together.shape, together.dtype) == ((40, 60), np.float32)
+    np.testing.assert_array_equal(gan.scores(observation, RETRIEVAL, batch_size=7), together)
+    np.testing.assert_array_equal(gan.scores(observation.take(slice(5, 6)), RETRIEVAL)[0], together[5])
+
+
+def test_a_moved_gan_keeps_the_residuals_of_known_items_alone() -> None:
+    """Of 60 items, a catalogue with items 9 and 4 and one that is new."""
+    gan = _gan(n_items=60)
+    moved = gan.moved(np.array([9, -1, 4]))
+    expected = torch.stack([gan.generator.residual[9], torch.zeros(65).double(), gan.generator.residual[4]])
+    torch.testing.assert_close(moved.generator.residual.data, expected, rtol=0, atol=0)
+    assert len(gan.generator.residual) == 60
+    few = Retrieval(RETRIEVAL.vectors[[9, 0, 4]], RETRIEVAL.popularity[[9, 0, 4]])
+    there, here = (Observation.of_histories(np.array([history], dtype=np.int32)) for history in ([2, 0], [4, 9]))
+    appeal = item_table(few, torch.float64).appeal - TABLE.appeal[[9, 0, 4]]  # its scale is the catalogue's own
+    change = moved.scores(there, few)[0] - appeal.numpy() - gan.scores(here, RETRIEVAL)[0][[9, 0, 4]]
+    np.testing.assert_allclose(change[[0, 2]], 0, atol=1e-5)
+    assert abs(change[1]) > 0.1
+
+
 @torch.inference_mode()
 def test_a_shortlist_is_short_unless_the_sequence_is_long() -> None:
     retrieval = random_retrieval(300)
-    table = ItemTable.of(retrieval, torch.float64)
-    read = GAN.generator.read(_past(random_waiting(USERS, 300), table))
+    table = item_table(retrieval, torch.float64)
+    items, histories = GAN.generator.items(table), _histories(random_waiting(USERS, 300))
     nothing = torch.full((USERS, 1), -1)
-    assert shortlist(GAN.generator, table, read, nothing, 10).items.shape == (USERS, SHORTLIST)
-    long = shortlist(GAN.generator, table, read, nothing, 150)
-    luck = _random(USERS, 1, 150)
-    items = write(GAN.generator, table, read, _random(USERS, 1, NOISE), long, luck).items
-    assert [len(set(row)) for row in items.tolist()] == [150] * USERS
+    assert shortlist(GAN.generator, items, histories, nothing, 10).items.shape == (USERS, SHORTLIST)
+    long = shortlist(GAN.generator, items, histories, nothing, 150)
+    noise, luck = _random(USERS, 1, NOISE), _random(USERS, 1, 150)
+    written = write(GAN.generator, items, table.vectors, histories, noise, long, luck, Drawing()).items
+    assert [len(set(row)) for row in written.tolist()] == [150] * USERS
 
 
-@pytest.mark.parametrize("temperature", [0.05, 0.3, 1.0])
-def test_sequences_are_of_the_shortlist_without_repeats(temperature: float) -> None:
-    _, _, among, written = _written(users=40, each=5, temperature=temperature)
+@pytest.mark.parametrize("drawing", [Drawing(0.05), Drawing(0.3, diversity=2.0), Drawing(), Drawing(2.0, 7, 0.9)])
+def test_sequences_are_of_the_shortlist_without_repeats(drawing: Drawing) -> None:
+    _, _, among, written = _written(users=40, each=5, drawing=drawing)
     assert written.items.shape == written.log_probabilities.shape == (200, LENGTH)
     for row, items in enumerate(written.items.tolist()):
         assert len(set(items)) == LENGTH
@@ -131,40 +160,65 @@ def test_sequences_are_of_the_shortlist_without_repeats(temperature: float) -> N
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0])
 def test_log_probabilities_by_another_way(temperature: float) -> None:
-    past, noise, among, written = _written(temperature=temperature)
+    histories, noise, among, written = _written(drawing=Drawing(temperature))
     items = written.items.view(USERS, EACH, LENGTH)
-    expected = _log_probabilities(past, noise, among, items, temperature)
+    expected = _log_probabilities(histories, noise, among, items, temperature)
     place = (among.items[:, None, None, :] == items[..., None]).long().argmax(dim=3, keepdim=True)
     found = written.log_probabilities.view(USERS, EACH, LENGTH)
     torch.testing.assert_close(found, expected.gather(3, place)[..., 0], rtol=1e-9, atol=1e-12)
 
 
-def test_hardly_any_temperature_writes_what_is_likeliest() -> None:
-    past, noise, among, written = _written(temperature=1e-4)
+@pytest.mark.parametrize("drawing", [Drawing(1e-4), Drawing(top_k=1), Drawing(nucleus=1e-9)])
+def test_hardly_any_temperature_writes_what_is_likeliest(drawing: Drawing) -> None:
+    histories, noise, among, written = _written(drawing=drawing)
     items = written.items.view(USERS, EACH, LENGTH)
-    best = _log_probabilities(past, noise, among, items, 1.0).argmax(dim=3)  # (n, m, length)
+    best = _log_probabilities(histories, noise, among, items, 1.0).argmax(dim=3)  # (n, m, length)
     chosen = among.items[:, None, None, :].expand(-1, EACH, LENGTH, -1).gather(3, best[..., None])[..., 0]
     torch.testing.assert_close(items, chosen)
+
+
+def test_drawing_by_hand() -> None:
+    """Probabilities 1/2, 1/4, 1/8, 1/8, and an item that is out."""
+    logits = torch.tensor([4.0, 2.0, 1.0, 1.0, 0.0]).log()
+
+    def of(drawing: Drawing) -> list[float]:
+        return [round(p, 6) for p in drawing.log_probabilities(logits).exp().tolist()]
+
+    assert of(Drawing()) == [0.5, 0.25, 0.125, 0.125, 0]
+    assert of(Drawing(temperature=0.5)) == [round(p / 22, 6) for p in (16, 4, 1, 1, 0)]
+    assert of(Drawing(top_k=2)) == [round(2 / 3, 6), round(1 / 3, 6), 0, 0, 0]
+    assert of(Drawing(nucleus=0.5)) == [1, 0, 0, 0, 0]
+    assert of(Drawing(nucleus=0.51)) == [round(2 / 3, 6), round(1 / 3, 6), 0, 0, 0]
+
+
+def test_diversity_takes_what_is_unlike_what_is_written() -> None:
+    """With a weight that drowns the logits, each item is the one whose nearest written item is farthest."""
+    _, _, among, written = _written(drawing=Drawing(1e-3, diversity=1e6))
+    for row, items in enumerate(written.items.tolist()):
+        offered = among.items[row // EACH].tolist()
+        cosines = TABLE.vectors[offered] @ TABLE.vectors[items].T  # (size, LENGTH)
+        for t in range(1, LENGTH):
+            nearest = cosines[:, :t].max(dim=1).values
+            free = [i for i, item in enumerate(offered) if item not in items[:t]]
+            assert items[t] == offered[min(free, key=lambda i: float(nearest[i]))]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0])
 @torch.inference_mode()
 def test_first_items_come_as_often_as_the_softmax_says(temperature: float) -> None:
     draws, size = 20_000, 8
-    observation = random_waiting(1, 60, seed=4)
-    past = _past(observation)
-    read = GAN.generator.read(past)
+    histories = _histories(random_waiting(1, 60, seed=4))
     among = Shortlist(torch.arange(0, 40, 5)[None], torch.zeros(1, size))
-    noise = _random(1, 1, NOISE).expand(1, draws, NOISE).contiguous()
-    items = write(GAN.generator, TABLE, read, noise, among, _random(1, draws, 2, seed=6), temperature).items
-    p = _log_probabilities(past, noise[:, :1], among, items[None, :1], temperature).exp()[0, 0, 0].numpy()
+    noise, luck = _random(1, 1, NOISE).expand(1, draws, NOISE).contiguous(), _random(1, draws, 2, seed=6)
+    items = write(GAN.generator, ITEMS, TABLE.vectors, histories, noise, among, luck, Drawing(temperature)).items
+    p = _log_probabilities(histories, noise[:, :1], among, items[None, :1], temperature).exp()[0, 0, 0].numpy()
     counts = np.bincount(items[:, 0] // 5, minlength=size)
     assert p.max() > 3 * p.min()  # not even, so that a wrong order would show
     assert chisquare(counts, p * draws).pvalue > 0.01
     # The second item, where the first was the likeliest one: the softmax over the others.
     likeliest = int(p.argmax())
     rows = torch.from_numpy(np.flatnonzero(items[:, 0].numpy() == 5 * likeliest))
-    q = _log_probabilities(past, noise[:, :1], among, items[rows[:1]][None], temperature).exp()[0, 0, 1].numpy()
+    q = _log_probabilities(histories, noise[:, :1], among, items[rows[:1]][None], temperature).exp()[0, 0, 1].numpy()
     counts = np.bincount(items[rows, 1] // 5, minlength=size)
     assert (q[likeliest], counts[likeliest]) == (0, 0)
     others = np.arange(size) != likeliest
@@ -173,9 +227,10 @@ def test_first_items_come_as_often_as_the_softmax_says(temperature: float) -> No
 
 @torch.inference_mode()
 def test_plausibility_is_the_sigmoid_of_the_mean_logit() -> None:
-    past, _, _, written = _written(each=1)
-    logits = GAN.discriminator(past.pooled, TABLE.vectors[written.items]).numpy()
-    found = plausibility(GAN.discriminator, TABLE, past.pooled, written.items)
+    histories, _, _, written = _written(each=1)
+    views = pooled_views(histories.numpy().astype(np.int32), TABLE)
+    logits = GAN.discriminator(views, TABLE.vectors[written.items]).numpy()
+    found = plausibility(GAN.discriminator, TABLE, views, written.items)
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits.mean(axis=1))), rtol=1e-12)
 
 
@@ -218,7 +273,7 @@ def test_a_gate_in_between_passes_what_is_plausible_and_fills_the_rest() -> None
     observation = random_waiting(200, 60, length=20)
     threshold = _median()
     found = _source(threshold).candidates(observation)
-    past = _past(observation)
+    views = pooled_views(observation.histories, TABLE)
     ranked = RETRIEVAL.by_history(observation, 5 * SLATE).reshape(200, 5, SLATE)
     own = found.sources[:, :4] == GENERATOR
     assert 0.3 < own.mean() < 1
@@ -227,7 +282,7 @@ def test_a_gate_in_between_passes_what_is_plausible_and_fills_the_rest() -> None
     for place in range(4):
         items = torch.from_numpy(found.items[:, place].astype(np.int64))
         with torch.inference_mode():
-            judged = plausibility(GAN.discriminator, TABLE, past.pooled, items).numpy()
+            judged = plausibility(GAN.discriminator, TABLE, views, items).numpy()
         passed = own[:, place]
         assert (judged[passed] >= threshold).all()
         np.testing.assert_allclose(found.plausibility[passed, place], judged[passed], rtol=1e-6)
@@ -271,6 +326,29 @@ def test_seen_items_come_last_in_a_small_catalogue() -> None:
     wide = GeneratedCandidates(_gan(0.0), retrieval, 8)
     for row, pages in enumerate(wide.candidates(observation).items[:, :4].tolist()):
         assert all(set(page) >= left[row] for page in pages)
+
+
+@pytest.mark.parametrize(("windows", "step", "sequences"), [(3, 2, 2), (6, 1, 1), (2, 4, 3)])
+def test_windows_are_cut_from_one_sequence(windows: int, step: int, sequences: int) -> None:
+    """4 places ask for 6 windows; the first 4 are offered, and overlap as they should."""
+    observation = random_waiting(30, 60)
+    source = GeneratedCandidates(_gan(0.0), RETRIEVAL, SLATE, windows=windows, window_step=step)
+    written = source.sequences(observation).numpy()
+    assert written.shape == (30, sequences, SLATE + (windows - 1) * step)
+    offered = source.candidates(observation).items[:, :4]
+    for place in range(4):
+        sequence, window = divmod(place, windows)
+        expected = written[:, sequence, window * step : window * step + SLATE]
+        np.testing.assert_array_equal(offered[:, place], expected)
+
+
+def test_windows_are_as_many_as_the_catalogue_has_items_for() -> None:
+    source = GeneratedCandidates(_gan(0.0), random_retrieval(9), SLATE, windows=5, window_step=2)
+    assert source.sequences(random_waiting(3, 9, length=5, capacity=3)).shape == (
+        3,
+        2,
+        8,
+    )  # 9 items: at most 3 windows of 4
 
 
 def test_renewed_networks_are_copies() -> None:

@@ -6,163 +6,193 @@ import torch
 from torch import Tensor
 
 from tests.generation.waiting import random_waiting
-from zsr_sim.encoders.history import pooled
 from zsr_sim.encoders.space import unit
-from zsr_sim.generation.networks import DECAYS, NOISE, RECENT, Discriminator, Generator, Past, read_histories
+from zsr_sim.errors import InputError
+from zsr_sim.generation.gan import DECAYS, pooled_views
+from zsr_sim.generation.networks import HEADS, HIDDEN, NOISE, RECENT, Discriminator, Generator, ItemTable, Writing
 
 D, N_ITEMS, USERS, LENGTH = 6, 40, 9, 5
 
 
-def _vectors(n: int = N_ITEMS, seed: int = 0) -> Tensor:
-    return torch.from_numpy(unit(np.random.default_rng(seed).normal(size=(n, D))))
+def _table(n: int = N_ITEMS, seed: int = 0) -> ItemTable:
+    rng = np.random.default_rng(seed)
+    return ItemTable(torch.from_numpy(unit(rng.normal(size=(n, D)))), torch.from_numpy(rng.uniform(size=n)))
 
 
 def _histories(width: int = 30) -> Tensor:
     return torch.from_numpy(random_waiting(USERS, N_ITEMS, width).histories.astype(np.int64))
 
 
-def _made(kind: type[Generator] | type[Discriminator]) -> Generator | Discriminator:
+def _generator(n_items: int = 0) -> Generator:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return kind(D).double().eval()
+        made = Generator(D, n_items).double().eval()
+        for hop in made.hops:
+            torch.nn.init.normal_(hop.recency)
+        torch.nn.init.normal_(made.residual)
+        return made
 
 
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    made = _made(Generator)
-    assert isinstance(made, Generator)
-    return made
+GENERATOR, TABLE = _generator(), _table()
 
 
 @pytest.fixture(scope="module")
 def discriminator() -> Discriminator:
-    made = _made(Discriminator)
-    assert isinstance(made, Discriminator)
-    return made
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Discriminator(D).double().eval()
 
 
-def _noise(seed: int = 1) -> Tensor:
-    return torch.randn(USERS, NOISE, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def _noise(m: int = 1, seed: int = 1) -> Tensor:
+    return torch.randn(USERS, m, NOISE, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def _sequences(seed: int = 2, n: int = N_ITEMS) -> Tensor:
-    return torch.randint(n, (USERS, LENGTH), generator=torch.Generator().manual_seed(seed))
+def _sequences(n: int = N_ITEMS) -> Tensor:
+    return torch.randint(n, (USERS, LENGTH), generator=torch.Generator().manual_seed(2))
 
 
-def test_reading_of_histories() -> None:
-    histories, vectors = _histories(), _vectors()
-    past = read_histories(histories, vectors)
-    assert (past.pooled.shape, past.items.shape) == ((USERS, 2 * D), (USERS, RECENT, D))
-    views = [pooled(histories.numpy().astype(np.int32), vectors.float().numpy(), decay) for decay in DECAYS]
-    np.testing.assert_allclose(past.pooled, np.concatenate(views, axis=1), rtol=1e-6)
-    for row, history in enumerate(histories[:, -RECENT:]):
-        known = vectors[history[history >= 0]]
-        torch.testing.assert_close(past.items[row, RECENT - len(known) :], known, rtol=0, atol=0)
-        assert not past.items[row, : RECENT - len(known)].any()
-    some = past.take(torch.tensor([4, 1]))
-    torch.testing.assert_close(some.items, past.items[[4, 1]], rtol=0, atol=0)
-    torch.testing.assert_close(some.pooled, past.pooled[[4, 1]], rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("width", [RECENT - 5, RECENT, 50])
+@pytest.mark.parametrize("width", [RECENT - 5, RECENT, RECENT + 20])
 @torch.no_grad()
-def test_padding_of_a_history_does_not_matter(generator: Generator, width: int) -> None:
-    vectors, histories = _vectors(), _histories(8)
+def test_padding_of_a_history_does_not_matter(width: int) -> None:
+    items, histories = GENERATOR.items(TABLE), _histories(8)
     wider = torch.cat([torch.full((USERS, width - 8), -1), histories], dim=1)
-    points = [generator(read_histories(h, vectors), _noise(), vectors[_sequences()]) for h in (histories, wider)]
-    torch.testing.assert_close(points[0], points[1], rtol=0, atol=0)
+    torch.testing.assert_close(GENERATOR(items, wider)[:, -8:], GENERATOR(items, histories), rtol=1e-9, atol=1e-12)
+    written = [Writing(GENERATOR, items, h, _noise()).points() for h in (histories, wider)]
+    torch.testing.assert_close(written[0], written[1], rtol=1e-9, atol=1e-12)
 
 
 @torch.no_grad()
-def test_the_same_weights_write_for_any_catalogue(generator: Generator) -> None:
+def test_what_lies_further_back_than_is_read_does_not_matter() -> None:
+    items, long = GENERATOR.items(TABLE), torch.arange(RECENT + 7)[None].repeat(USERS, 1) % N_ITEMS
+    torch.testing.assert_close(GENERATOR(items, long)[:, -1], GENERATOR(items, long[:, 7:])[:, -1], rtol=1e-9, atol=0)
+    other = (long + 1) % N_ITEMS
+    before = torch.cat([other[:, :7], long[:, 7:]], dim=1)
+    torch.testing.assert_close(GENERATOR(items, before)[:, -1], GENERATOR(items, long)[:, -1], rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_the_same_weights_write_for_any_catalogue() -> None:
     for n in (N_ITEMS, 3 * N_ITEMS):
-        points = generator(read_histories(_histories(), _vectors(n, seed=5)), _noise(), _vectors(n)[_sequences(n=n)])
-        assert points.shape == (USERS, LENGTH, D)
-        assert (points @ _vectors(n).T).shape == (USERS, LENGTH, n)
+        items = GENERATOR.items(_table(n, seed=5))
+        assert (GENERATOR(items, _sequences(n)) @ items.points.T).shape == (USERS, LENGTH, n)
 
 
 @torch.no_grad()
-def test_the_order_of_the_catalogue_does_not_matter(generator: Generator) -> None:
+def test_the_order_of_the_catalogue_does_not_matter() -> None:
     order = torch.from_numpy(np.random.default_rng(3).permutation(N_ITEMS))  # new row k holds old row order[k]
     place = torch.argsort(order)
-    vectors, histories, items = _vectors(), _histories(), _sequences()
+    histories = _histories()
     moved = torch.where(histories >= 0, place[histories.clamp(min=0)], -1)
-    logits = generator(read_histories(histories, vectors), _noise(), vectors[items]) @ vectors.T
-    shuffled = vectors[order]
-    moved_logits = generator(read_histories(moved, shuffled), _noise(), shuffled[place[items]]) @ shuffled.T
+    items, shuffled = GENERATOR.items(TABLE), GENERATOR.items(ItemTable(TABLE.vectors[order], TABLE.appeal[order]))
+    logits = GENERATOR(items, histories) @ items.points.T + items.bias
+    moved_logits = GENERATOR(shuffled, moved) @ shuffled.points.T + shuffled.bias
     torch.testing.assert_close(moved_logits, logits[:, :, order], rtol=0, atol=1e-12)
 
 
 @torch.no_grad()
-def test_a_point_is_written_before_its_item(generator: Generator) -> None:
-    vectors, past = _vectors(), read_histories(_histories(), _vectors())
-    before = generator(past, _noise(), vectors[_sequences()])
+def test_a_point_follows_all_items_before_it_and_none_after() -> None:
+    items, sequences = GENERATOR.items(TABLE), _sequences()
+    before = GENERATOR(items, sequences)
     for t in range(LENGTH):
-        changed = _sequences()
-        changed[:, t:] = (changed[:, t:] + 1) % N_ITEMS
-        after = generator(past, _noise(), vectors[changed])
-        torch.testing.assert_close(after[:, : t + 1], before[:, : t + 1], rtol=0, atol=0)
-        assert (after[:, t + 1 :] != before[:, t + 1 :]).any(dim=2).all()
+        changed = sequences.clone()
+        changed[:, t] = (changed[:, t] + 1) % N_ITEMS
+        after = GENERATOR(items, changed)
+        torch.testing.assert_close(after[:, :t], before[:, :t], rtol=0, atol=0)
+        assert (after[:, t:] != before[:, t:]).any(dim=2).all()
 
 
 @torch.no_grad()
-def test_points_follow_history_noise_and_order(generator: Generator) -> None:
-    vectors, histories = _vectors(), torch.tensor([[3, 1, 2], [2, 1, 3], [3, 1, 4]])
-    items, noise = vectors[torch.zeros(3, 1, dtype=torch.int64)], torch.zeros(3, NOISE, dtype=torch.float64)
-    same_noise = generator(read_histories(histories, vectors), noise, items)[:, 0]
-    assert torch.cdist(same_noise, same_noise)[~torch.eye(3, dtype=torch.bool)].min() > 1e-2
-    other = generator(read_histories(histories, vectors), noise + 1, items)[:, 0]
-    assert (other - same_noise).norm(dim=1).min() > 1e-3
+def test_the_order_of_a_history_matters() -> None:
+    one, two = (GENERATOR(GENERATOR.items(TABLE), torch.tensor([h]))[0, -1] for h in ([3, 1, 2], [1, 3, 2]))
+    assert (one - two).norm() > 1e-2
 
 
 @torch.no_grad()
-def test_points_by_the_formula(generator: Generator) -> None:
-    """point = exp(scale) (attention(hidden, history items) + B hidden + C past), one user and position at a time."""
-    past = read_histories(_histories(), _vectors())
-    read = generator.read(past)
-    hidden = torch.randn(USERS, 3, 64, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    found = generator.points(hidden, read)
-    weight = {name: value.numpy() for name, value in generator.named_parameters()}
+def test_a_residual_belongs_to_one_item_and_can_be_left_out() -> None:
+    generator = _generator(N_ITEMS)
+    plain, all_of_it = GENERATOR.items(TABLE), generator.items(TABLE)
+    torch.testing.assert_close(all_of_it.points - plain.points, generator.residual[:, :HIDDEN])
+    torch.testing.assert_close(all_of_it.bias - plain.bias, generator.residual[:, HIDDEN])
+    keep = torch.arange(N_ITEMS) % 3 > 0
+    some = generator.items(TABLE, keep)
+    torch.testing.assert_close(some.points, torch.where(keep[:, None], all_of_it.points, plain.points))
+    torch.testing.assert_close(some.memory[~keep], plain.memory[~keep])
+
+
+def test_residuals_of_another_catalogue_are_refused() -> None:
+    with pytest.raises(InputError, match=r"trained on 40 items, the catalogue has 41; use SequenceGan\.moved"):
+        _generator(N_ITEMS).items(_table(N_ITEMS + 1))
+
+
+@torch.no_grad()
+def test_points_by_the_formula() -> None:
+    """Two hops of attention over the items themselves, one user and position at a time, in numpy."""
+    items, sequences = GENERATOR.items(TABLE), _histories(12)
+    found = GENERATOR(items, sequences)
+    weight = {name: value.numpy() for name, value in GENERATOR.named_parameters()}
+
+    def normed(x: np.ndarray, name: str) -> np.ndarray:
+        return (x - x.mean()) / np.sqrt(x.var() + 1e-5) * weight[f"{name}.weight"] + weight[f"{name}.bias"]
+
+    def through(x: np.ndarray, name: str) -> np.ndarray:
+        return np.asarray(weight[f"{name}.weight"] @ x + weight[f"{name}.bias"])
+
     for user in range(USERS):
-        known = past.items[user][past.items[user].any(dim=1)].numpy()  # (k, d)
+        known = [item for item in sequences[user].tolist() if item >= 0]
+        for t in range(len(known)):
+            past = [items.points[item].numpy() for item in known[: t + 1]]
+            state = past[-1]
+            for hop in ("hops.0", "hops.1"):
+                question = through(normed(state, f"{hop}.norm"), f"{hop}.ask").reshape(HEADS, -1)
+                kept = np.stack([through(x, f"{hop}.remember").reshape(2, HEADS, -1) for x in past])
+                ago = weight[f"{hop}.recency"][:, t - np.arange(t + 1)].T  # (t + 1, HEADS)
+                logits = np.einsum("hd,thd->th", question, kept[:, 0]) / np.sqrt(HIDDEN / HEADS) + ago
+                p = np.exp(logits) / np.exp(logits).sum(axis=0)
+                answer = np.einsum("th,thd->hd", p, kept[:, 1]).ravel()
+                state = state + through(answer, f"{hop}.answer")
+                inner = torch.from_numpy(through(normed(state, f"{hop}.think.0"), f"{hop}.think.1"))
+                state = state + through(torch.nn.functional.gelu(inner).numpy(), f"{hop}.think.4")
+            place = sequences.shape[1] - len(known) + t
+            np.testing.assert_allclose(found[user, place], normed(state, "norm"), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("width", [4, 35])
+@torch.no_grad()
+def test_writing_item_by_item_is_reading_the_whole(width: int) -> None:
+    """Three sequences for each history, with noise: every point as `forward` has it for history and sequence."""
+    items, histories, noise = GENERATOR.items(TABLE), _histories(width), _noise(3)
+    chosen = torch.randint(N_ITEMS, (USERS, 3, LENGTH), generator=torch.Generator().manual_seed(3))
+    writing = Writing(GENERATOR, items, histories, noise)
+    for t in range(LENGTH):
+        found = writing.points()  # (n, 3, HIDDEN)
         for k in range(3):
-            h = hidden[user, k].numpy()
-            asked = np.exp(known @ (weight["ask.weight"] @ h + weight["ask.bias"]))
-            attended = asked @ known / max(asked.sum(), 1e-12)
-            lasting = weight["lasting.weight"] @ read.summary[user].numpy() + weight["lasting.bias"]
-            point = attended + weight["point.weight"] @ h + weight["point.bias"] + lasting
-            np.testing.assert_allclose(found[user, k], np.exp(1.5) * point, rtol=1e-9)
+            whole = torch.cat([histories, chosen[:, k, :t]], dim=1)
+            expected = GENERATOR(items, whole, noise[:, k])[:, -1]
+            torch.testing.assert_close(found[:, k], expected, rtol=1e-9, atol=1e-11)
+        writing.add(chosen[:, :, t])
 
 
 @torch.no_grad()
-def test_first_states_by_the_formula(generator: Generator) -> None:
-    read = generator.read(read_histories(_histories(), _vectors()))
-    noise = torch.stack([_noise(1), _noise(2)], dim=1)  # (n, 2, NOISE)
-    states = generator.start(read, noise)[0].view(USERS, 2, -1)
-    for k in range(2):
-        expected = torch.tanh(generator.begin(torch.cat([read.summary, noise[:, k]], dim=1)))
-        torch.testing.assert_close(states[:, k], expected)
+def test_histories_of_nobody_are_readable() -> None:
+    items, nothing = GENERATOR.items(TABLE), torch.full((2, 7), -1)
+    points = GENERATOR(items, nothing)
+    assert torch.isfinite(points).all()
+    torch.testing.assert_close(points, points[:1, :1].expand_as(points))
+    none = Writing(GENERATOR, items, nothing[:, :0], torch.zeros(2, 1, NOISE).double()).points()
+    torch.testing.assert_close(none, points[:, -1:])
 
 
 @torch.no_grad()
 def test_the_discriminator_judges_each_position_by_what_came_before(discriminator: Discriminator) -> None:
-    vectors, past = _vectors(), read_histories(_histories(), _vectors()).pooled
-    before = discriminator(past, vectors[_sequences()])
+    past = pooled_views(_histories().numpy().astype(np.int32), TABLE)
+    assert past.shape == (USERS, len(DECAYS) * D)
+    before = discriminator(past, TABLE.vectors[_sequences()])
     assert before.shape == (USERS, LENGTH)
     for t in range(LENGTH):
         changed = _sequences()
         changed[:, t:] = (changed[:, t:] + 1) % N_ITEMS
-        after = discriminator(past, vectors[changed])
+        after = discriminator(past, TABLE.vectors[changed])
         torch.testing.assert_close(after[:, :t], before[:, :t], rtol=0, atol=0)
         assert (after[:, t] != before[:, t]).all()
-    other = discriminator(past.roll(1, dims=0), vectors[_sequences()])
+    other = discriminator(past.roll(1, dims=0), TABLE.vectors[_sequences()])
     assert (other != before).all()
-
-
-def test_histories_of_nobody_are_readable(generator: Generator) -> None:
-    past = read_histories(torch.full((2, 7), -1), _vectors())
-    assert not past.pooled.any()
-    assert not past.items.any()
-    points = generator(Past(past.pooled, past.items), torch.zeros(2, NOISE).double(), _vectors()[:2, None])
-    assert torch.isfinite(points).all()
-    torch.testing.assert_close(points[0, 0], points[1, 0])

@@ -7,7 +7,7 @@ from tests.envs.tiny import random_items
 from zsr_sim.envs.fitting import fit
 from zsr_sim.envs.population import HISTORY_LENGTH, MadeUpPopulation, organic
 from zsr_sim.envs.traits import Traits
-from zsr_sim.generation.sequences import Sequences, continuations, training_log
+from zsr_sim.generation.sequences import Sequences, continuations, stretches, training_log
 from zsr_sim.interactions import Interactions
 
 
@@ -52,6 +52,24 @@ def test_number_of_cuts(per_user: int, minimum: int, cuts: int) -> None:
     found = continuations(_log(list(range(7))), 2, per_user, minimum)
     assert len(found) == cuts
     assert len({tuple(history) for history in found.histories.tolist()}) == cuts  # no cut twice
+
+
+def test_stretches_of_a_hand_made_log() -> None:
+    """Of 1, 3, 4 and 8 items, in stretches of 4 that overlap by one."""
+    log = _log([1], [10, 11, 12], [20, 21, 22, 23], [30, 31, 32, 33, 34, 35, 36, 37])
+    expected = [
+        [-1, -1, -1, 1],
+        [-1, 10, 11, 12],
+        [-1, 20, 21, 22],
+        [20, 21, 22, 23],  # full, though only the last item is new
+        [-1, 30, 31, 32],
+        [32, 33, 34, 35],
+        [34, 35, 36, 37],
+    ]
+    found = stretches(log, 4)
+    assert found.tolist() == expected
+    assert found.dtype == np.int32
+    assert stretches(_log(), 4).shape == (0, 4)
 
 
 def test_an_empty_log_gives_nothing() -> None:

@@ -15,7 +15,7 @@ from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.noise import Purpose, normals, uniforms
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import SOURCES, Candidates, RetrievalCandidates
-from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items, ItemTable, Writing
+from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items, ItemTable, Writing, take
 from zsr_sim.generation.retrieval import Retrieval
 
 SHORTLIST = 100  # items among which a sequence is written; as many as it is long, if that is more
@@ -126,8 +126,8 @@ def write(
     Returns sequences (n * m, length), the m of one user beside each other.
     """
     n, m, length = luck.shape
-    points = items.points[among.items].transpose(1, 2)  # (n, HIDDEN, size)
-    bonus = (items.bias[among.items] - among.handicap)[:, None, :]  # (n, 1, size)
+    points = take(items.points, among.items).transpose(1, 2)  # (n, HIDDEN, size)
+    bonus = (take(items.bias, among.items) - among.handicap)[:, None, :]  # (n, 1, size)
     texts = vectors[among.items] if drawing.diversity else None  # (n, size, d)
     nearest = points.new_full((n, m, points.shape[2]), -1.0)
     blocked = torch.zeros(n, m, points.shape[2], dtype=torch.bool)
@@ -261,6 +261,7 @@ class GeneratedCandidates:
         plausible = plausibility(self._acting.discriminator, self._table, views, pages.flatten(0, 1))
         return pages.numpy().astype(np.int32), plausible.view(n, -1).numpy()
 
+    @torch.inference_mode()
     def sequences(self, observation: Observation) -> Tensor:
         """What the generator writes for each user before it is judged, int64 (n, m, length)."""
         m = -(-3 * self.n_generated // (2 * self.windows))

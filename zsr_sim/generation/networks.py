@@ -17,7 +17,6 @@ from zsr_sim.errors import InputError
 NOISE = 16  # length of the generator's noise vector
 RECENT = 50  # items of a history that the generator reads
 HIDDEN, HEADS, HOPS = 64, 2, 2
-_TEXT_SCALE = 8.0  # brings the entries of a unit vector of about 64 dimensions to a standard deviation of about 1
 _HIDDEN_FROM_VIEW = -1e9  # logits of what attention must not see; finite, so that nothing to see is no NaN
 
 
@@ -62,10 +61,16 @@ class Hop(nn.Module):
         """What states (n, k, HIDDEN) look for, (n, HEADS, k, HIDDEN / HEADS), scaled."""
         return _heads(self.ask(self.norm(state))) / (HIDDEN // HEADS) ** 0.5
 
-    def ago(self, distance: Tensor, hidden: Tensor) -> Tensor:
-        """Logits (HEADS, *) of looking `distance` (*) items back where `hidden` (*) does not forbid it."""
-        distance, hidden = distance.clamp(0, RECENT - 1), hidden | (distance >= RECENT)
-        return self.recency[:, distance].masked_fill(hidden, _HIDDEN_FROM_VIEW)
+    def weights(self, content: Tensor, distance: Tensor, hidden: Tensor) -> Tensor:
+        """How much each question heeds each item, (n, HEADS, k, items); nothing at all where everything is hidden.
+
+        content: logits of that shape. distance: int64 (*), how many items back it is. hidden: bool, what must not be
+        seen. The shapes of both end in items and broadcast to that of `content` (distance without n and HEADS).
+        """
+        hidden = hidden | (distance >= RECENT)
+        logits = content + self.recency[:, distance.clamp(0, RECENT - 1)]
+        # A finite mask, since a softmax of minus infinities is no number; masked again, so that nothing leaks there.
+        return torch.softmax(logits.masked_fill(hidden, _HIDDEN_FROM_VIEW), dim=3).masked_fill(hidden, 0.0)
 
     def conclude(self, state: Tensor, found: Tensor) -> Tensor:
         """The next state, (n, k, HIDDEN), from what was found (n, HEADS, k, HIDDEN / HEADS)."""
@@ -78,7 +83,7 @@ class Hop(nn.Module):
 class Generator(nn.Module):
     """Writes a sequence of points; an item is drawn near each point by softmax over the catalogue.
 
-    item[i] = A (8 x[i]) + residual[i]; bias[i] = w appeal[i] + residual_bias[i];
+    item[i] = A x[i] + MLP(sqrt(d) x[i]) + residual[i]; bias[i] = w appeal[i] + residual_bias[i];
     state[t] = item[t] after two hops of attention over item[<= t] (as in end-to-end memory networks, Sukhbaatar et al.
     2015: what is remembered are the items, not earlier states, so keys and values of a catalogue are computed once);
     point[t] = norm(state[t]) + C noise; logits of the item after t: point[t] . item[i] + bias[i].
@@ -89,6 +94,7 @@ class Generator(nn.Module):
         """n_items: of the catalogue that has residuals; 0: of none."""
         super().__init__()
         self.text = nn.Linear(dimensions, HIDDEN)
+        self.more = nn.Sequential(nn.Linear(dimensions, 2 * HIDDEN), nn.GELU(), nn.Linear(2 * HIDDEN, HIDDEN))
         self.residual = nn.Parameter(torch.zeros(n_items, HIDDEN + 1))  # (n_items, HIDDEN and bias)
         self.appeal_weight = nn.Parameter(torch.tensor(1.0))
         self.hops = nn.ModuleList([Hop(dropout) for _ in range(HOPS)])
@@ -101,7 +107,9 @@ class Generator(nn.Module):
 
         Raises InputError where the residuals are of a catalogue of another size.
         """
-        points, bias = self.text(_TEXT_SCALE * table.vectors), self.appeal_weight * table.appeal
+        scale = table.vectors.shape[1] ** 0.5  # brings the entries of unit vectors to a standard deviation of about 1
+        points = self.text(table.vectors) + self.more(scale * table.vectors)
+        bias = self.appeal_weight * table.appeal
         if len(self.residual):
             if len(self.residual) != len(table.vectors):
                 raise InputError(
@@ -122,17 +130,17 @@ class Generator(nn.Module):
 
         sequences: int64 (n, length), rows of the catalogue, padded left with -1. noise: (n, NOISE); None: none.
         """
-        n, length = sequences.shape
+        length = sequences.shape[1]
         absent = sequences < 0
-        state = self.dropout(items.points[sequences.clamp(min=0)] * ~absent[:, :, None])  # (n, length, HIDDEN)
+        state = self.dropout(take(items.points, sequences.clamp(min=0)) * ~absent[:, :, None])  # (n, length, HIDDEN)
         memory = self._memory(state)  # of what dropout leaves
         place = torch.arange(length)
         distance = place[:, None] - place[None, :]  # (length, length)
+        hidden = absent[:, None, None, :] | (distance < 0)  # (n, 1, length, length)
         for h, hop in enumerate(self.hops):
             keys, values = _heads(memory[:, :, h, 0]), _heads(memory[:, :, h, 1])  # (n, HEADS, length, HIDDEN / HEADS)
-            logits = hop.question(state) @ keys.transpose(2, 3) + hop.ago(distance, distance < 0)
-            logits = logits.masked_fill(absent[:, None, None, :], _HIDDEN_FROM_VIEW)
-            state = hop.conclude(state, torch.softmax(logits, dim=3) @ values)
+            content = hop.question(state) @ keys.transpose(2, 3)
+            state = hop.conclude(state, hop.weights(content, distance, hidden) @ values)
         points: Tensor = self.norm(state)
         return points if noise is None else points + self.noise(noise)[:, None, :]
 
@@ -145,40 +153,43 @@ class Writing:
         self.generator, self.items = generator, items
         histories = nn.functional.pad(histories[:, -RECENT:], (max(1 - histories.shape[1], 0), 0), value=-1)
         self.absent = histories < 0  # (n, length)
-        memory = items.memory[histories.clamp(min=0)]  # (n, length, HOPS, 2, HIDDEN)
+        memory = take(items.memory, histories.clamp(min=0))  # (n, length, HOPS, 2, HIDDEN)
         self.memory = [(_heads(memory[:, :, h, 0]).transpose(2, 3), _heads(memory[:, :, h, 1])) for h in range(HOPS)]
         self.own: list[Tensor] = []  # (n, m, HOPS, 2, HIDDEN) of each item written
-        last = items.points[histories[:, -1].clamp(min=0)] * ~self.absent[:, -1:]  # (n, HIDDEN)
+        last = take(items.points, histories[:, -1].clamp(min=0)) * ~self.absent[:, -1:]  # (n, HIDDEN)
         self.last = last[:, None, :].expand(-1, noise.shape[1], -1)  # (n, m, HIDDEN)
         self.push = generator.noise(noise)  # (n, m, HIDDEN)
 
     def points(self) -> Tensor:
         """The points near which the next items lie, (n, m, HIDDEN)."""
         state, t, length = self.last, len(self.own), self.absent.shape[1]
-        distance = t + torch.arange(length - 1, -1, -1)
+        distance = torch.arange(t + length - 1, -1, -1)[None]  # (1, length + t)
+        hidden = nn.functional.pad(self.absent, (0, t))[:, None, None, :]  # (n, 1, 1, length + t)
         for h, hop in enumerate(self.generator.hops):
             keys, values = self.memory[h]
             question = hop.question(state)  # (n, HEADS, m, HIDDEN / HEADS)
-            logits = question @ keys + hop.ago(distance, distance < 0)[:, None, :]  # (n, HEADS, m, length)
-            logits = logits.masked_fill(self.absent[:, None, None, :], _HIDDEN_FROM_VIEW)
+            content = question @ keys  # (n, HEADS, m, length)
             if not t:
-                state = hop.conclude(state, torch.softmax(logits, dim=3) @ values)
+                state = hop.conclude(state, hop.weights(content, distance, hidden) @ values)
                 continue
             own = torch.stack([memory[:, :, h] for memory in self.own], dim=2)  # (n, m, t, 2, HIDDEN)
             own = own.unflatten(-1, (HEADS, -1)).movedim(4, 1)  # (n, HEADS, m, t, 2, HIDDEN / HEADS)
-            back = torch.arange(t - 1, -1, -1)
-            mine = (own[..., 0, :] @ question[..., None])[..., 0] + hop.ago(back, back < 0)[:, None, :]
-            weights = torch.softmax(torch.cat([logits, mine], dim=3), dim=3)  # (n, HEADS, m, length + t)
-            found = weights[..., :length] @ values
-            found = found + (weights[..., None, length:] @ own[..., 1, :])[..., 0, :]
+            mine = (own[..., 0, :] @ question[..., None])[..., 0]  # (n, HEADS, m, t)
+            weights = hop.weights(torch.cat([content, mine], dim=3), distance, hidden)
+            found = weights[..., :length] @ values + (weights[..., None, length:] @ own[..., 1, :])[..., 0, :]
             state = hop.conclude(state, found)
         points: Tensor = self.generator.norm(state) + self.push
         return points
 
     def add(self, items: Tensor) -> None:
         """Go on after these items, int64 (n, m)."""
-        self.own.append(self.items.memory[items])
-        self.last = self.items.points[items]
+        self.own.append(take(self.items.memory, items))
+        self.last = take(self.items.points, items)
+
+
+def take(table: Tensor, rows: Tensor) -> Tensor:
+    """table[rows], (*rows, *), with a gradient that adds up in the same order every time, as indexing's does not."""
+    return nn.functional.embedding(rows, table.reshape(len(table), -1)).reshape(*rows.shape, *table.shape[1:])
 
 
 def _heads(states: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def continuations(log: Interactions, slate_size: int, per_user: int = 6, minimum
 
 
 def stretches(log: Interactions, length: int) -> NDArray[np.int32]:
-    """Every user's log in stretches of up to `length` items that overlap by one, int32 (n, length), padded left with -1.
+    """Users' logs in stretches of up to `length` items that overlap by one, int32 (n, length), padded left with -1.
 
     So each item stands behind those before it, a user's first one behind padding: what comes first can be learned, too.
     The last stretch of a user is full where it can be, at the price of some items that stand in two.

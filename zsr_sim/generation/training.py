@@ -16,9 +16,17 @@ from torch import Tensor, nn
 
 from zsr_sim.config import GeneratorSettings
 from zsr_sim.errors import InputError
-from zsr_sim.generation.gan import Drawing, SequenceGan, Written, item_table, plausibility, pooled_views, shortlist, write
+from zsr_sim.generation.gan import (
+    Drawing,
+    SequenceGan,
+    Written,
+    item_table,
+    pooled_views,
+    shortlist,
+    write,
+)
 from zsr_sim.generation.monitors import health
-from zsr_sim.generation.networks import NOISE, RECENT, Discriminator, Generator, Items, ItemTable
+from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items, ItemTable, take
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences
 
@@ -28,12 +36,15 @@ Report = Callable[[int, int, dict[str, float]], None]
 _LOG = logging.getLogger(__name__)
 _SOFTMAX_ITEMS = 4096  # larger catalogues are trained against the batch's own items and a sample
 _SAMPLE = 1024
-_DROPOUT, _RESIDUAL_DROPOUT = 0.3, 0.3
+_DROPOUT, _RESIDUAL_DROPOUT = 0.4, 0.3
+_RESIDUAL_DECAY = 0.01  # AdamW's weight decay of the residuals: items with little data stay near their text
 _WARM_UP = 50  # steps in which the learning rate rises
 _DISCOUNT = 0.9  # of later positions' plausibility in the generator's return
 _LIKELIHOOD_PULL = 0.5  # weight of the likelihood in adversarial steps: keeps the generator from collapsing
 _TOLERANCE = 0.1  # nats by which the adversary may cost held-out likelihood before it is stopped
 _COLLAPSE = 0.5  # of the distinct items before the adversary; fewer are a collapse
+_CLIP, _FEEDBACK_PULL = 0.2, 0.1  # of importance weights; weight of the divergence from the pre-trained generator
+_LOG_LARGEST_WEIGHT = math.log(10.0)
 _LOOK = 20  # adversarial steps between two looks at the held-out data
 
 
@@ -93,7 +104,13 @@ class GanTrainer:
             self.gan = SequenceGan(Generator(d, n_items, _DROPOUT), Discriminator(d))
             self._luck = torch.get_rng_state()
         self.gan.generator.eval()
-        self._generator_steps = torch.optim.Adam(self.gan.generator.parameters(), settings.learning_rate)
+        self._pre_trained = copy.deepcopy(self.gan.generator)  # what feedback is held to
+        rest = [p for name, p in self.gan.generator.named_parameters() if name != "residual"]
+        self._generator_steps = torch.optim.AdamW(
+            [{"params": rest}, {"params": [self.gan.generator.residual], "weight_decay": _RESIDUAL_DECAY}],
+            settings.learning_rate,
+            weight_decay=0.0,
+        )
         self._discriminator_steps = torch.optim.Adam(self.gan.discriminator.parameters(), 1e-3)
 
     def run(self, report: Report) -> dict[str, float]:
@@ -112,6 +129,7 @@ class GanTrainer:
         self.calibrate()
         figures |= {f"{name}_before": value for name, value in self.monitors().items()}
         self._adversarial(likelihood + adversarial, total, figures, report)
+        self._pre_trained = copy.deepcopy(self.gan.generator)
         self.calibrate()
         return figures | self.monitors() | {"held_out_nll": self.held_out_nll()}
 
@@ -218,7 +236,9 @@ class GanTrainer:
         """Losses of the real items of continuations (those under the mask), one each, among the whole catalogue."""
         points = self.gan.generator(items, torch.cat([data.consumed, data.items[:, :-1]], dim=1))
         points = points[:, -data.items.shape[1] :][data.mask]  # (k, HIDDEN)
-        return nn.functional.cross_entropy(points @ items.points.T + items.bias, data.items[data.mask], reduction="none")
+        return nn.functional.cross_entropy(
+            points @ items.points.T + items.bias, data.items[data.mask], reduction="none"
+        )
 
     def _noise(self, n: int) -> Tensor:
         return torch.randn(n, NOISE, generator=self.rng)
@@ -258,7 +278,7 @@ class GanTrainer:
         among = torch.unique(torch.cat([target, sample]))  # sorted, as searchsorted needs
         # Sampled softmax: logits less the log of the chance to be among the sample (Jean et al. 2015, equation 11).
         missed = (1 - self._share[among]) ** len(target) * (1 - 1 / len(self._known)) ** _SAMPLE
-        logits = points @ items.points[among].T + items.bias[among] - torch.log1p(-missed)
+        logits = points @ take(items.points, among).T + take(items.bias, among) - torch.log1p(-missed)
         return nn.functional.cross_entropy(logits, torch.searchsorted(among, target))
 
     def _imagine(self, items: Items, data: _Data, rng: torch.Generator, drawing: Drawing) -> Written:
@@ -291,7 +311,7 @@ class GanTrainer:
     def _learn_from_judge(self) -> None:
         """One step of the generator: policy gradient, a reward per position (ScratchGAN, d'Autume et al. 2019)."""
         data = self.train.batch(self.settings.batch_size, self.rng)
-        fake = self._imagine(self.gan.generator.items(self.table), data, self.rng, Drawing())
+        fake = self._imagine(self.gan.generator.items(self.table, self._known), data, self.rng, Drawing())
         with torch.no_grad():
             logits = self.gan.discriminator(data.pooled, self.table.vectors[fake.items])  # (n, slate)
             reward = torch.sigmoid(logits)
@@ -300,6 +320,70 @@ class GanTrainer:
         with self._learning():
             likelihood = self._next_items()
         _descend(self._generator_steps, self.gan.generator, adversarial / 10 + _LIKELIHOOD_PULL * likelihood)
+
+    def learn_from_feedback(
+        self,
+        histories: NDArray[np.int32],
+        pages: NDArray[np.int32],
+        clicks: NDArray[np.bool_],
+        steps: int = 20,
+    ) -> dict[str, float]:
+        """Update both players from generated pages that users were shown in the loop; returns figures of the update.
+
+        histories: int32 (n, length). pages: int32 (n, slate_size). clicks: bool (n, slate_size).
+        The generator's objective, for each item shown: its advantage (click or not, less the mean at that position)
+        times the importance weight of its draw, clipped (Schulman et al. 2017, equation 7), less the divergence from
+        the pre-trained generator, KL(pre-trained || now), over the whole catalogue at the same places. The
+        discriminator learns pages with more clicks than the mean as real, beside the original sequences.
+        """
+        data = _Data.of(Sequences(histories, pages), self.table)
+        self._known[data.items] = True  # from now on these may have residuals, too
+        taken = torch.from_numpy(clicks.astype(np.float32))
+        worth = (taken - taken.mean(dim=0)) / taken.std().clamp(min=1e-6)  # (n, slate)
+        liked = taken.sum(dim=1) > taken.sum(dim=1).mean()
+        behaviour, sums = copy.deepcopy(self.gan.generator), {"feedback_gain": 0.0, "feedback_divergence": 0.0}
+        for group in self._generator_steps.param_groups:
+            group["lr"] = self.settings.learning_rate / 10
+        for _ in range(steps):
+            rows = torch.randint(len(pages), (self.settings.batch_size,), generator=self.rng)
+            gain, divergence = self._better(behaviour, data.take(rows), worth[rows])
+            _descend(self._generator_steps, self.gan.generator, _FEEDBACK_PULL * divergence - gain)
+            sums["feedback_gain"] += float(gain.detach()) / steps
+            sums["feedback_divergence"] += float(divergence.detach()) / steps
+            self._judge_feedback(data.take(rows), liked[rows])
+        self.calibrate()
+        return sums
+
+    def _better(self, behaviour: Generator, data: _Data, worth: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted advantage of a batch of shown pages, and how far the generator is from the pre-trained one, nats."""
+
+        def logits_of(generator: Generator) -> Tensor:
+            items = generator.items(self.table, self._known)
+            points = generator(items, torch.cat([data.consumed, data.items[:, :-1]], dim=1))
+            return points[:, -data.items.shape[1] :] @ items.points.T + items.bias  # (batch, slate, n_items)
+
+        logits = logits_of(self.gan.generator)
+        with torch.no_grad():
+            before, first = logits_of(behaviour), torch.log_softmax(logits_of(self._pre_trained), dim=2)
+
+        def drawn(logits: Tensor) -> Tensor:  # log-probability of the items shown, at the loop's temperature
+            log_p = torch.log_softmax(logits / self.settings.temperature, dim=2)
+            return log_p.gather(2, data.items[:, :, None])[:, :, 0]
+
+        # Weights are truncated: one that overflows would be no number in the gradient.
+        ratio = torch.exp((drawn(logits) - drawn(before)).clamp(max=_LOG_LARGEST_WEIGHT))
+        gain = torch.minimum(ratio * worth, ratio.clamp(1 - _CLIP, 1 + _CLIP) * worth).mean()
+        divergence = (first.exp() * (first - torch.log_softmax(logits, dim=2))).sum(dim=2).mean()
+        return gain, divergence
+
+    def _judge_feedback(self, data: _Data, liked: Tensor) -> None:
+        real = self.train.batch(len(liked), self.rng)
+        logits = self.gan.discriminator(data.pooled, self.table.vectors[data.items])  # (batch, slate)
+        kept = self.gan.discriminator(real.pooled, self.table.vectors[real.items])[real.mask]
+        bce = nn.functional.binary_cross_entropy_with_logits
+        label = 0.9 * liked.float()[:, None].expand_as(logits)
+        loss = bce(logits, label) + bce(kept, torch.full_like(kept, 0.9))
+        _descend(self._discriminator_steps, self.gan.discriminator, loss)
 
 
 def discounted(rewards: Tensor, discount: float) -> Tensor:
@@ -320,7 +404,7 @@ def _descend(optimiser: torch.optim.Optimizer, network: nn.Module, loss: Tensor)
     """One step. Raises Diverged, before any weight has changed, where loss or gradient is not finite."""
     optimiser.zero_grad()
     loss.backward()
-    norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    norm = nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     if not (torch.isfinite(loss) and torch.isfinite(norm)):
         raise Diverged(f"loss {float(loss.detach())}, gradient norm {float(norm)}")
     optimiser.step()
