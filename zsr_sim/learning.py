@@ -234,9 +234,7 @@ def _train_policy(
 ) -> tuple[PolicyGradientTrainer, dict[str, float]]:
     source = _candidates(gan_trainer.gan if gan_trainer else None, scene.retrieval, settings, torch.float32)
 
-    def learn_from_feedback(
-        histories: NDArray[np.int32], pages: NDArray[np.int32], clicks: NDArray[np.bool_]
-    ) -> None:
+    def learn_from_feedback(histories: NDArray[np.int32], pages: NDArray[np.int32], clicks: NDArray[np.bool_]) -> None:
         if gan_trainer is not None and isinstance(source, GeneratedCandidates):
             gan_trainer.learn_from_feedback(histories, pages, clicks)
             source.renew(gan_trainer.gan)

@@ -195,9 +195,9 @@ def test_same_seed_same_curves() -> None:
 
 
 def test_feedback_is_of_the_generated_pages_that_were_shown() -> None:
-    told: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]] = []
+    told: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]] = []
 
-    def feedback(histories: NDArray[np.int32], pages: NDArray[np.int32], clicks: NDArray[np.float32]) -> None:
+    def feedback(histories: NDArray[np.int32], pages: NDArray[np.int32], clicks: NDArray[np.bool_]) -> None:
         told.append((histories, pages, clicks))
 
     trainer = trainer_of(feedback=feedback, feedback_interval=2)
@@ -210,8 +210,8 @@ def test_feedback_is_of_the_generated_pages_that_were_shown() -> None:
         assert len(histories) == len(pages) == len(clicks) == round(share * 128 * HORIZON)
         assert (pages == [0, 1]).all()  # axis 0 is the generator's
         loved = (histories // 3 == 0).sum(axis=1) > (histories // 3 > 0).sum(axis=1)  # consumed more of axis 0
-        assert clicks[loved].mean() > 1.5 > 0.5 > clicks[~loved].mean()
-        assert set(clicks.tolist()) <= {0, 1, 2}
+        assert clicks.shape == pages.shape
+        assert clicks[loved].mean() > 0.75 > 0.25 > clicks[~loved].mean()
 
 
 def _random_agent(generated: int) -> tuple[PolicyGradient, Observation]:

@@ -116,7 +116,8 @@ def test_scores_do_not_depend_on_the_batch() -> None:
     observation = random_waiting(40, 60)
     gan = _gan(n_items=60)
     together = gan.scores(observation, RETRIEVAL)
-    assert (together.shape, together.dtype) == ((40, 60), np.float32)
+    assert together.shape == (40, 60)
+    assert together.dtype == np.float32
     np.testing.assert_array_equal(gan.scores(observation, RETRIEVAL, batch_size=7), together)
     np.testing.assert_array_equal(gan.scores(observation.take(slice(5, 6)), RETRIEVAL)[0], together[5])
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.generation.waiting import random_waiting
@@ -12,6 +13,7 @@ from zsr_sim.generation.gan import DECAYS, pooled_views
 from zsr_sim.generation.networks import HEADS, HIDDEN, NOISE, RECENT, Discriminator, Generator, ItemTable, Writing
 
 D, N_ITEMS, USERS, LENGTH = 6, 40, 9, 5
+F64 = NDArray[np.float64]
 
 
 def _table(n: int = N_ITEMS, seed: int = 0) -> ItemTable:
@@ -131,10 +133,10 @@ def test_points_by_the_formula() -> None:
     found = GENERATOR(items, sequences)
     weight = {name: value.numpy() for name, value in GENERATOR.named_parameters()}
 
-    def normed(x: np.ndarray, name: str) -> np.ndarray:
-        return (x - x.mean()) / np.sqrt(x.var() + 1e-5) * weight[f"{name}.weight"] + weight[f"{name}.bias"]
+    def normed(x: F64, name: str) -> F64:
+        return np.asarray((x - x.mean()) / np.sqrt(x.var() + 1e-5) * weight[f"{name}.weight"] + weight[f"{name}.bias"])
 
-    def through(x: np.ndarray, name: str) -> np.ndarray:
+    def through(x: F64, name: str) -> F64:
         return np.asarray(weight[f"{name}.weight"] @ x + weight[f"{name}.bias"])
 
     for user in range(USERS):
@@ -142,7 +144,7 @@ def test_points_by_the_formula() -> None:
         for t in range(len(known)):
             past = [items.points[item].numpy() for item in known[: t + 1]]
             state = past[-1]
-            for hop in ("hops.0", "hops.1"):
+            for hop in ("first", "second"):
                 question = through(normed(state, f"{hop}.norm"), f"{hop}.ask").reshape(HEADS, -1)
                 kept = np.stack([through(x, f"{hop}.remember").reshape(2, HEADS, -1) for x in past])
                 ago = weight[f"{hop}.recency"][:, t - np.arange(t + 1)].T  # (t + 1, HEADS)

@@ -119,7 +119,7 @@ def test_a_sample_of_a_large_catalogue_stands_for_all_of_it(monkeypatch: pytest.
     rng = np.random.default_rng(0)
     log, pairs = (300 * rng.random((40, 6)) ** 2).astype(np.int32), sequences(STAY, 20, 0)
     trainer = GanTrainer(random_retrieval(300), log, pairs, pairs, settings(batch_size=8), seed=0)
-    trainer.gan.generator.residual.data.normal_(std=0.2, generator=trainer.rng)
+    trainer.gan.generator.norm.weight.data *= 0.2  # an untrained generator is too sure of itself for a small sample
     monkeypatch.setattr(training, "_RESIDUAL_DROPOUT", 0.0)
     monkeypatch.setattr(training, "_SAMPLE", 60)
     with torch.inference_mode():
@@ -127,7 +127,11 @@ def test_a_sample_of_a_large_catalogue_stands_for_all_of_it(monkeypatch: pytest.
         monkeypatch.setattr(training, "_SOFTMAX_ITEMS", 10)
         sampled = float(np.mean([float(trainer._next_items()) for _ in range(300)]))
     assert full > math.log(300)
-    assert sampled == pytest.approx(full, abs=0.2)  # without the correction it is 1.1 nats lower
+    share = np.bincount(log.ravel(), minlength=300) / log.size
+    chance = (
+        1 - (1 - share[log[:, 1:]]) ** 40 * (1 - 1 / 300) ** 60
+    )  # of a target to be among: 8 x 5 targets, 60 others
+    assert sampled == pytest.approx(full + np.log(chance).mean(), abs=0.05)  # a constant, which moves no weight
 
 
 @torch.inference_mode()
@@ -335,21 +339,30 @@ def test_same_seed_same_weights() -> None:
     assert (first != other).double().mean() > 0.9
 
 
-def test_feedback_raises_the_likelihood_of_what_was_liked_and_goes_not_far() -> None:
-    """In a catalogue where items differ, users click items 0..2 whenever they are shown, and no others."""
+def _fed(pull: float, monkeypatch: pytest.MonkeyPatch) -> tuple[NDArray[np.float32], dict[str, float], float]:
+    """Users click items 0..2 of 0..5 whenever shown: nats gained by each item, the update's figures, the gate."""
+    monkeypatch.setattr(training, "_FEEDBACK_PULL", pull)
     rng = np.random.default_rng(0)
     real = Sequences(rng.integers(0, 60, (300, 5)).astype(np.int32), rng.integers(0, 60, (300, 3)).astype(np.int32))
-    trainer = GanTrainer(random_retrieval(), log_of(real), real, real, settings(learning_rate=5e-3), seed=0)
+    trainer = GanTrainer(random_retrieval(), log_of(real), real, real, settings(), seed=0)
+    trainer.gan.generator.norm.weight.data *= 0.1  # knows nothing
+    trainer._pre_trained.norm.weight.data *= 0.1
     pages = rng.permuted(np.tile(np.arange(6), (200, 1)), axis=1)[:, :3].astype(np.int32)
     before = _likelihoods(trainer, real.histories[:200])
     figures = trainer.learn_from_feedback(real.histories[:200], pages, pages < 3, steps=40)
-    gained = _likelihoods(trainer, real.histories[:200]) - before  # (60,), nats
-    assert gained[:3].min() > 0.05
-    assert gained[3:6].max() < -0.05
-    assert np.abs(gained[6:]).max() < gained[:3].min()  # nothing was learned of items that were not shown
-    assert figures["feedback_gain"] > 0
-    assert 0 < figures["feedback_divergence"] < 0.1
-    assert trainer.gan.threshold != 0.5  # the gate follows the discriminator
+    return _likelihoods(trainer, real.histories[:200]) - before, figures, trainer.gan.threshold
+
+
+def test_feedback_raises_the_likelihood_of_what_was_clicked(monkeypatch: pytest.MonkeyPatch) -> None:
+    gained, figures, gate = _fed(0.1, monkeypatch)
+    assert gained[:3].min() > 0.3
+    assert gained[3:6].max() < 0
+    assert gained[3:6].mean() < gained[6:].mean() < gained[:3].mean()  # of items not shown only texts tell something
+    assert figures["feedback_gain"] > 0.05
+    assert gate != 0.5  # it follows the discriminator
+    held, pulled, _ = _fed(100.0, monkeypatch)
+    assert pulled["feedback_divergence"] < figures["feedback_divergence"] / 10
+    assert np.abs(held).max() < np.abs(gained).max() / 3
 
 
 @torch.inference_mode()

@@ -59,7 +59,8 @@ class Hop(nn.Module):
 
     def question(self, state: Tensor) -> Tensor:
         """What states (n, k, HIDDEN) look for, (n, HEADS, k, HIDDEN / HEADS), scaled."""
-        return _heads(self.ask(self.norm(state))) / (HIDDEN // HEADS) ** 0.5
+        asked: Tensor = self.ask(self.norm(state)) / (HIDDEN // HEADS) ** 0.5
+        return _heads(asked)
 
     def weights(self, content: Tensor, distance: Tensor, hidden: Tensor) -> Tensor:
         """How much each question heeds each item, (n, HEADS, k, items); nothing at all where everything is hidden.
@@ -70,7 +71,8 @@ class Hop(nn.Module):
         hidden = hidden | (distance >= RECENT)
         logits = content + self.recency[:, distance.clamp(0, RECENT - 1)]
         # A finite mask, since a softmax of minus infinities is no number; masked again, so that nothing leaks there.
-        return torch.softmax(logits.masked_fill(hidden, _HIDDEN_FROM_VIEW), dim=3).masked_fill(hidden, 0.0)
+        weights: Tensor = torch.softmax(logits.masked_fill(hidden, _HIDDEN_FROM_VIEW), dim=3).masked_fill(hidden, 0.0)
+        return weights
 
     def conclude(self, state: Tensor, found: Tensor) -> Tensor:
         """The next state, (n, k, HIDDEN), from what was found (n, HEADS, k, HIDDEN / HEADS)."""
@@ -97,10 +99,15 @@ class Generator(nn.Module):
         self.more = nn.Sequential(nn.Linear(dimensions, 2 * HIDDEN), nn.GELU(), nn.Linear(2 * HIDDEN, HIDDEN))
         self.residual = nn.Parameter(torch.zeros(n_items, HIDDEN + 1))  # (n_items, HIDDEN and bias)
         self.appeal_weight = nn.Parameter(torch.tensor(1.0))
-        self.hops = nn.ModuleList([Hop(dropout) for _ in range(HOPS)])
+        self.first, self.second = Hop(dropout), Hop(dropout)
         self.norm = nn.LayerNorm(HIDDEN)
         self.noise = nn.Linear(NOISE, HIDDEN, bias=False)
         self.dropout = nn.Dropout(dropout)
+
+    @property
+    def hops(self) -> tuple[Hop, ...]:
+        """In order."""
+        return self.first, self.second
 
     def items(self, table: ItemTable, keep: Tensor | None = None) -> Items:
         """See a catalogue. keep: bool (n_items,), whose residuals count; None: all.
@@ -189,12 +196,14 @@ class Writing:
 
 def take(table: Tensor, rows: Tensor) -> Tensor:
     """table[rows], (*rows, *), with a gradient that adds up in the same order every time, as indexing's does not."""
-    return nn.functional.embedding(rows, table.reshape(len(table), -1)).reshape(*rows.shape, *table.shape[1:])
+    found: Tensor = nn.functional.embedding(rows, table.reshape(len(table), -1))
+    return found.reshape(*rows.shape, *table.shape[1:])
 
 
 def _heads(states: Tensor) -> Tensor:
     """(n, k, HIDDEN) as (n, HEADS, k, HIDDEN / HEADS)."""
-    return states.unflatten(2, (HEADS, -1)).transpose(1, 2)
+    heads: Tensor = states.unflatten(2, (HEADS, -1)).transpose(1, 2)
+    return heads
 
 
 class Discriminator(nn.Module):

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,11 +107,11 @@ class GanTrainer:
         self.gan.generator.eval()
         self._pre_trained = copy.deepcopy(self.gan.generator)  # what feedback is held to
         rest = [p for name, p in self.gan.generator.named_parameters() if name != "residual"]
-        self._generator_steps = torch.optim.AdamW(
-            [{"params": rest}, {"params": [self.gan.generator.residual], "weight_decay": _RESIDUAL_DECAY}],
-            settings.learning_rate,
-            weight_decay=0.0,
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": rest},
+            {"params": [self.gan.generator.residual], "weight_decay": _RESIDUAL_DECAY},
+        ]
+        self._generator_steps = torch.optim.AdamW(groups, settings.learning_rate, weight_decay=0.0)
         self._discriminator_steps = torch.optim.Adam(self.gan.discriminator.parameters(), 1e-3)
 
     def run(self, report: Report) -> dict[str, float]:
@@ -360,7 +361,8 @@ class GanTrainer:
         def logits_of(generator: Generator) -> Tensor:
             items = generator.items(self.table, self._known)
             points = generator(items, torch.cat([data.consumed, data.items[:, :-1]], dim=1))
-            return points[:, -data.items.shape[1] :] @ items.points.T + items.bias  # (batch, slate, n_items)
+            logits: Tensor = points[:, -data.items.shape[1] :] @ items.points.T + items.bias
+            return logits  # (batch, slate, n_items)
 
         logits = logits_of(self.gan.generator)
         with torch.no_grad():
@@ -368,7 +370,8 @@ class GanTrainer:
 
         def drawn(logits: Tensor) -> Tensor:  # log-probability of the items shown, at the loop's temperature
             log_p = torch.log_softmax(logits / self.settings.temperature, dim=2)
-            return log_p.gather(2, data.items[:, :, None])[:, :, 0]
+            taken: Tensor = log_p.gather(2, data.items[:, :, None])[:, :, 0]
+            return taken
 
         # Weights are truncated: one that overflows would be no number in the gradient.
         ratio = torch.exp((drawn(logits) - drawn(before)).clamp(max=_LOG_LARGEST_WEIGHT))
