@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from zsr_sim.agents.peers import PEERS
 from zsr_sim.agents.protocol import CheckedAgent
-from zsr_sim.agents.registry import find_agent
+from zsr_sim.agents.registry import checked, find_agent
+from zsr_sim.config import Settings
 from zsr_sim.errors import InputError
 from zsr_sim.experiment import Scene, fingerprint
+from zsr_sim.learning import OnProgress, learners
 from zsr_sim.runs import CHECKPOINTS, read_manifest
 
 
@@ -18,12 +22,12 @@ from zsr_sim.runs import CHECKPOINTS, read_manifest
 class Ranker:
     """An agent as a person named it.
 
-    label: what results call it. build: makes it for a scene and a seed, learning from the scene's log where it learns.
-    run: the run folder that it comes from, None for others. id_based: it knows items by their ids, not by their texts.
+    label: what results call it. build: makes it, learning from the scene's log where it learns. run: the run folder
+    that it comes from, None for others. id_based: it knows items by their ids, not by their texts.
     """
 
     label: str
-    build: Callable[[Scene, int], CheckedAgent]
+    build: Callable[[Scene, Settings, int, OnProgress], CheckedAgent]
     run: Path | None = None
     id_based: bool = False
 
@@ -45,13 +49,20 @@ def find_rankers(names: Sequence[str]) -> list[Ranker]:
 
 def find_ranker(name: str) -> Ranker:
     """The agent of this name, run folder or class."""
+    if name in PEERS:
+        return Ranker(name, partial(_learn_peer, name), id_based=True)
     spec = find_agent(name)
-    if spec.learns:
+    if spec.learns and learners()[spec.label].in_the_loop:
         raise InputError(
             f"{spec.label} is trained in the loop: zsr-sim train --agent {spec.label} --out runs/NAME first, "
             "then name that run folder"
         )
-    return Ranker(spec.label, lambda scene, _: spec.build(scene), _run_folder(name))
+    return Ranker(spec.label, spec.build, _run_folder(name))
+
+
+def _learn_peer(name: str, scene: Scene, settings: Settings, seed: int, report: OnProgress) -> CheckedAgent:
+    agent = PEERS[name].learn(scene.log, len(scene.vectors), settings.world.slate_size, seed, report)
+    return checked(name, agent, scene)
 
 
 def _run_folder(name: str) -> Path | None:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.commands.rankers import Ranker, find_rankers, knows_the_log
-from zsr_sim.config import load_settings
+from zsr_sim.config import Settings, load_settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.envs.population import FittedPopulation
 from zsr_sim.errors import InputError
@@ -93,11 +92,16 @@ def evaluate_ranking(question: Question, out: Path | None, screen: Screen) -> di
     }
     seconds: dict[str, Any] = {}
     for protocol in [name for name in ("warm", "cold") if getattr(question, name)]:
-        draws = [of_users(trials, chosen) for trials in _trials(protocol, field_, scene, question)]
         able, left_out = _able(rankers, protocol, scene)
-        found, seconds[protocol] = _try_all(protocol, draws, able, scene, question, screen)
-        results["protocols"][protocol] = found | {"left_out": left_out}
-        _say(protocol, found, left_out, screen)
+        if able:
+            draws = [_draw(of_users(trials, chosen), scene) for trials in _trials(protocol, field_, scene, question)]
+            found, seconds[protocol] = _try_all(protocol, draws, able, settings, question.seed, screen)
+            results["protocols"][protocol] = found | {"left_out": left_out}
+            _say(protocol, found, left_out, screen)
+        else:
+            field_.notes += [f"{protocol}: {name} {why}" for name, why in left_out.items()]
+    if not results["protocols"]:
+        raise InputError(f"--protocol cold: {'; '.join(field_.notes)}; name another agent or --protocol warm")
     results["notes"] = field_.notes
     for note in field_.notes:
         screen.line(note)
@@ -161,38 +165,49 @@ def _able(rankers: Sequence[Ranker], protocol: str, scene: Scene) -> tuple[list[
     return [ranker for ranker in rankers if ranker.label not in left_out], left_out
 
 
+class Draw(NamedTuple):
+    """Trials, and the scene that strategies learn in: its log is what may be learned from, and nothing else."""
+
+    trials: Trials
+    scene: Scene
+
+
+def _draw(trials: Trials, scene: Scene) -> Draw:
+    popularity = np.bincount(trials.train.items, minlength=len(scene.vectors)).astype(np.float32)
+    return Draw(trials, replace(scene, log=trials.train, retrieval=Retrieval(scene.vectors, popularity)))
+
+
 def _try_all(
-    protocol: str, draws: Sequence[Trials], rankers: Sequence[Ranker], scene: Scene, question: Question, screen: Screen
+    protocol: str, draws: Sequence[Draw], rankers: Sequence[Ranker], settings: Settings, seed: int, screen: Screen
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     placed: dict[str, list[Placed]] = {}
     seconds: dict[str, dict[str, float]] = {}
     with Phases(screen, len(rankers), 24) as phases:
         for ranker in rankers:
             show = partial(phases.show, f"{protocol}: {ranker.label}")
-            parts = [_try(ranker, trials, scene, question.seed, show) for trials in draws]
+            parts = [_try(ranker, draw, settings, seed, show) for draw in draws]
             placed[ranker.label] = [part for part, _, _ in parts]
             learning, ranking = sum(part[1] for part in parts), sum(part[2] for part in parts)
-            show(1, 1, f"{sum(map(len, draws)):,} ranked, learned in {learning:.1f} s, ranked in {ranking:.1f} s")
+            count = sum(len(draw.trials) for draw in draws)
+            show(1, 1, f"{count:,} ranked, learned in {learning:.1f} s, ranked in {ranking:.1f} s")
             seconds[ranker.label] = {"learning": round(learning, 2), "ranking": round(ranking, 2)}
-    return protocol_results(draws, placed, scene.vectors, question.seed), seconds
+    return protocol_results([draw.trials for draw in draws], placed, draws[0].scene.vectors, seed), seconds
 
 
 def _try(
-    ranker: Ranker, trials: Trials, scene: Scene, seed: int, show: Callable[[int, int, str], None]
+    ranker: Ranker, draw: Draw, settings: Settings, seed: int, show: Callable[[int, int, str], None]
 ) -> tuple[Placed, float, float]:
     """What an agent made of one draw, and the seconds of its learning and of its ranking."""
+
+    def learning(phase: str, done: int, total: int, figures: dict[str, float]) -> None:
+        show(done, total, ", ".join(["learning", *(f"{name} {value:.3g}" for name, value in figures.items())])[:60])
+
     begin = time.perf_counter()
-    show(0, len(trials), "learning")
-    agent = _ready(ranker, trials, scene, seed)
+    show(0, 1, "learning")
+    agent = ranker.build(draw.scene, settings, seed, learning)
     learned = time.perf_counter()
-    placed = place(agent, trials, seed, lambda done, total: show(done, total, f"{done:,} of {total:,} ranked"))
+    placed = place(agent, draw.trials, seed, lambda done, total: show(done, total, f"{done:,} of {total:,} ranked"))
     return placed, learned - begin, time.perf_counter() - learned
-
-
-def _ready(ranker: Ranker, trials: Trials, scene: Scene, seed: int) -> CheckedAgent:
-    """The agent in a scene whose log is what may be learned from, and nothing else."""
-    popularity = np.bincount(trials.train.items, minlength=len(scene.vectors)).astype(np.float32)
-    return ranker.build(replace(scene, log=trials.train, retrieval=Retrieval(scene.vectors, popularity)), seed)
 
 
 def _say(protocol: str, found: dict[str, Any], left_out: dict[str, str], screen: Screen) -> None:

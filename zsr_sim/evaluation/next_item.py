@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from zsr_sim.agents.protocol import CheckedAgent, Scoring
 from zsr_sim.envs.observation import Observation
-from zsr_sim.errors import InputError
 from zsr_sim.evaluation.ranking import CUTOFFS, Standings
 from zsr_sim.evaluation.trials import Trials
 
@@ -30,7 +29,7 @@ class Placed:
 
 
 def place(agent: CheckedAgent, trials: Trials, seed: int, progress: Progress | None = None) -> Placed:
-    """Rank all candidates that are new to each user. Raises InputError for scores that cannot be ranked."""
+    """Rank all candidates that are new to each user. Raises AgentError for scores that cannot be ranked."""
     known = trials.candidates if trials.candidates.all() else ~trials.candidates  # held-out items are in no history
     observation = Observation.of_histories(trials.histories(known), seed)
     n, step = len(trials), block_rows(len(trials.candidates))
@@ -57,20 +56,11 @@ def item_scores(agent: CheckedAgent, observation: Observation) -> NDArray[np.flo
     """Scores of all items, float32 (n, n_items), finite and the caller's own; higher is better.
 
     An agent without scores is asked for pages, each time with what it has answered so far among `shown`: the item that
-    comes r-th scores 1 / r, what has not come after MOST_PAGES pages scores 0. Raises InputError, with the agent's
-    name, for scores of another shape or that are not finite.
+    comes r-th scores 1 / r, what has not come after MOST_PAGES pages scores 0.
     """
-    if not isinstance(agent.agent, Scoring):
-        return _scores_of_pages(agent, observation)
-    scores = agent.agent.scores(observation)
-    expected = (len(observation), agent.n_items)
-    if not isinstance(scores, np.ndarray) or scores.shape != expected or scores.dtype.kind not in "fiu":
-        found = f"{scores.dtype} {scores.shape}" if isinstance(scores, np.ndarray) else type(scores).__name__
-        raise InputError(f"agent {agent.name}: scores() gave {found}; numbers {expected} expected: (users, items)")
-    if not np.isfinite(scores).all():
-        user, item = np.argwhere(~np.isfinite(scores))[0]
-        raise InputError(f"agent {agent.name}: the score of user {user}, item {item} is {scores[user, item]}")
-    return np.array(scores, dtype=np.float32)
+    if isinstance(agent, Scoring):
+        return np.array(agent.scores(observation), dtype=np.float32)  # a copy: the agent may keep its own
+    return _scores_of_pages(agent, observation)
 
 
 def _scores_of_pages(agent: CheckedAgent, observation: Observation) -> NDArray[np.float32]:
