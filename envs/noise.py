@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     REACTION = 16
     ITEM_QUALITY = 17
     RELEASE = 18
+    OTHER_WORLD = 19
 
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

@@ -41,14 +41,16 @@ class Visits(Columns):
     people: int64, the person behind the visit. returns: sum of rewards. expected_returns: sum of the rewards that were
     to be expected given each page and the user's state then; less noisy, with the same mean. pages: pages seen. clicks,
     likes, purchases (those that arrived) and dwell (seconds): sums. click_rate: clicks per item shown, 0..1.
-    satisfaction: mean over pages, 0..1. sessions: sessions begun. return_rate: sessions that the user came back from,
-    as a share of those that ended, 0..1; NaN where none did. diversity: mean over pages of one minus the mean cosine
+    satisfaction: mean over pages, 0..1. sessions: sessions begun. ended: sessions that ended.
+    return_rate: sessions that the user came back from, as a share of those, 0..1; NaN where none did. diversity: mean over pages of one minus the mean cosine
     between two items of a page, 0..2. exposure: mean appeal of the items shown, in standard deviations over the
     catalogue. unavailable: items shown that could not be had, as a share, 0..1. generated: pages that came from the
     generator, as a share, or NaN where the strategy names no source.
 
-    click_noise, leave_noise: float32 (n, horizon), on each page the reward minus its expectation, and having left minus
-    the probability of leaving; zeros after the end. Both have mean 0 whatever the strategy: control variates.
+    luck: float64 (n, 8), what came beyond what was to be expected, on each page the reward minus its expectation and
+    having left minus the probability of leaving: for both, sums over pages of that noise times 1, the share of the
+    horizon that was left, the page's expected reward, and the last two. The weights are known before the noise is, so
+    every column has mean 0 whatever the strategy: control variates (`zsr_sim.evaluation.adjustment`).
     """
 
     people: NDArray[np.int64]
@@ -62,13 +64,13 @@ class Visits(Columns):
     click_rate: NDArray[np.float64]
     satisfaction: NDArray[np.float64]
     sessions: NDArray[np.float64]
+    ended: NDArray[np.float64]
     return_rate: NDArray[np.float64]
     diversity: NDArray[np.float64]
     exposure: NDArray[np.float64]
     unavailable: NDArray[np.float64]
     generated: NDArray[np.float64]
-    click_noise: NDArray[np.float32]
-    leave_noise: NDArray[np.float32]
+    luck: NDArray[np.float64]
 
 
 def observe(state: WorldState) -> Observation:
@@ -105,15 +107,15 @@ def _simulate_batch(
     world: World, population: Population, ids: NDArray[np.int64], strategy: Strategy, seed: int, horizon: int
 ) -> Visits:
     state = world.start(population.visit(ids), seed)
-    tally = _Tally.empty(len(ids), horizon)
+    tally = _Tally.empty(len(ids))
     for page in range(horizon):
         here = np.flatnonzero(state.present)
         if not len(here):
             break
-        decision = _decide(strategy, state, here)
+        decision = decide(strategy, state, here)
         slates = np.tile(np.arange(world.slate_size, dtype=np.int32), (len(ids), 1))  # absent: any page, not shown
         slates[here] = decision.slates
-        tally.add(page, here, state, decision, world.step(state, slates), world.items)
+        tally.add(1 - (page + 1) / horizon, here, state, decision, world.step(state, slates), world.items)
     return tally.visits(state, world.slate_size)
 
 
@@ -123,24 +125,21 @@ class _Tally:
 
     amounts: NDArray[np.float64]  # (n, kinds)
     sums: dict[str, NDArray[np.float64]]  # (n,) each
-    click_noise: NDArray[np.float32]  # (n, horizon)
-    leave_noise: NDArray[np.float32]  # (n, horizon)
+    luck: NDArray[np.float64]  # (n, 8)
 
     @classmethod
-    def empty(cls, n: int, horizon: int) -> _Tally:
+    def empty(cls, n: int) -> _Tally:
         names = ("returns", "expected_returns", "pages", "satisfaction", "ended", "unavailable", *_PER_PAGE)
-        noise = (np.zeros((n, horizon), dtype=np.float32) for _ in range(2))
-        return cls(np.zeros((n, len(KINDS))), {name: np.zeros(n) for name in names}, *noise)
+        return cls(np.zeros((n, len(KINDS))), {name: np.zeros(n) for name in names}, np.zeros((n, 8)))
 
     def add(
-        self, page: int, here: NDArray[np.int64], state: WorldState, decision: Decision, feedback: Feedback,
+        self, remaining: float, here: NDArray[np.int64], state: WorldState, decision: Decision, feedback: Feedback,
         items: WorldItems,
     ) -> None:  # fmt: skip
-        """One page of the users at the rows `here`."""
+        """One page of the users at the rows `here`; remaining: share of the horizon that is left after it."""
         sums = self.sums
         self.amounts[:] += feedback.amounts
-        self.click_noise[:, page] = feedback.reward - feedback.expected_reward
-        self.leave_noise[:, page] = feedback.left - feedback.leave_probability
+        self.luck[:] += _luck(feedback, remaining)
         sums["returns"] += feedback.reward
         sums["expected_returns"] += feedback.expected_reward
         sums["ended"] += feedback.left | (feedback.gaps > 0)
@@ -171,15 +170,24 @@ class _Tally:
             click_rate=clicks / (pages * slate_size),
             satisfaction=sums["satisfaction"] / pages,
             sessions=sessions,
+            ended=sums["ended"],
             return_rate=return_rate,
             unavailable=sums["unavailable"] / pages,
             **{name: sums[name] / pages for name in _PER_PAGE},
-            click_noise=self.click_noise,
-            leave_noise=self.leave_noise,
+            luck=self.luck,
         )
 
 
-def _decide(strategy: Strategy, state: WorldState, here: NDArray[np.int64]) -> Decision:
+def _luck(feedback: Feedback, remaining: float) -> NDArray[np.float64]:
+    """A page's part of `Visits.luck`, (n, 8)."""
+    expected = feedback.expected_reward.astype(np.float64)
+    noises = (feedback.reward - expected, feedback.left - feedback.leave_probability)
+    weights = (1.0, remaining, expected, remaining * expected)
+    return np.stack([noise * weight for noise in noises for weight in weights], axis=1)
+
+
+def decide(strategy: Strategy, state: WorldState, here: NDArray[np.int64]) -> Decision:
+    """Pages for the users at the rows `here`, by a strategy that sees what it may."""
     observation = observe(state).take(here)
     if isinstance(strategy, SeesState):
         return strategy.act_knowing(observation, state.take(here))

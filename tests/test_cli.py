@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from tests.small_data import ASSIGNMENTS, write_items, write_log
 from zsr_sim.cli import app, repeat_flags
-from zsr_sim.commands import experiments
+from zsr_sim.commands import comparing
 from zsr_sim.encoders.cache import FOLDER_VARIABLE
 from zsr_sim.runs import read_manifest, read_metrics
 
@@ -306,9 +306,9 @@ def test_an_interrupt_exits_with_130_and_a_bug_with_1(monkeypatch: pytest.Monkey
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(experiments, "demo", stop)
+    monkeypatch.setattr(comparing, "demo", stop)
     assert zsr_sim("demo", code=130).stderr == "zsr-sim: interrupted\n"
-    monkeypatch.setattr(experiments, "demo", fail)
+    monkeypatch.setattr(comparing, "demo", fail)
     assert isinstance(zsr_sim("demo", code=1).exception, RuntimeError)
 
 

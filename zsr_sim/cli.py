@@ -136,10 +136,10 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """The main job on the built-in films: train, compare, report."""
-    from zsr_sim.commands import experiments
+    from zsr_sim.commands import comparing, experiments
 
     job = experiments.Job("films", users, seed, assignments=assignments or [], command=ctx.meta["command"])
-    _print(experiments.demo(job, out, _screen(as_json)), as_json)
+    _print(comparing.demo(job, out, _screen(as_json)), as_json)
 
 
 @app.command(cls=ManyValues)
@@ -178,6 +178,13 @@ def compare(
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="run folder, a new one [default: runs/compare-DATA-TIME]")] = None,
     other_luck: Annotated[bool, typer.Option("--other-luck", help="other random draws for each strategy")] = False,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="look every 1,000 users, stop when decided; honest under peeking")
+    ] = False,
+    worlds: Annotated[int, typer.Option(min=0, max=1000, help="ask again in so many other worlds")] = 0,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="only say what so many users would find, from the first 1,000")
+    ] = False,
     encoder: Encoder = None,
     world: WorldName = None,
     config: Config = None,
@@ -186,12 +193,16 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """The same simulated users under every strategy; a verdict for each against the first."""
-    from zsr_sim.commands import experiments
+    from zsr_sim.commands import comparing, experiments
 
     job = experiments.Job(
         data, users, seed, encoder, config, assignments or [], batch_size, other_luck, ctx.meta["command"], world
     )
-    _print(experiments.compare(job, agents, out, _screen(as_json)), as_json)
+    if plan:
+        _say(comparing.pilot(job, agents, _screen(as_json)), [], as_json)
+        return
+    manner = comparing.Manner(until_decided=until_decided, worlds=worlds)
+    _print(comparing.compare(job, agents, out, _screen(as_json), manner), as_json)
 
 
 @app.command()

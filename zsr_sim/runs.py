@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and reading a manifest does 
 
 logger = logging.getLogger(__name__)
 
-MANIFEST, METRICS, RESULTS = "manifest.json", "metrics.jsonl", "results.json"
+MANIFEST, METRICS, RESULTS, WALKS = "manifest.json", "metrics.jsonl", "results.json", "walks.json"
 CHECKPOINTS = "checkpoints"
 _KEYS = ("phase", "seed", "step")  # of every line of metrics.jsonl, before its figures
 _PACKAGES = (
@@ -179,6 +179,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def read_results(folder: Path) -> dict[str, Any] | None:
     """What the run found, or None where it has not come to that. Raises InputError where the file is broken."""
     return _read_object(folder, RESULTS) if (folder / RESULTS).exists() else None
+
+
+def read_walks(folder: Path) -> dict[str, Any]:
+    """Visits page by page, for each candidate; empty where there are none. Raises InputError for a broken file."""
+    return _read_object(folder, WALKS) if (folder / WALKS).exists() else {}
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -26,9 +26,8 @@ def visits(returns: list[float] | Array, people: list[int] | None = None, **colu
         "returns": clicks, "expected_returns": clicks, "clicks": clicks,
     }  # fmt: skip
     filled = {name: np.broadcast_to(np.asarray(v, dtype=float), n) for name, v in (usual | columns).items()}
-    noise = np.zeros((n, 20), dtype=np.float32)
     whose = np.arange(n) if people is None else np.array(people)
-    return Visits(**filled | {"people": whose, "click_noise": noise, "leave_noise": noise})
+    return Visits(**filled | {"people": whose, "luck": np.zeros((n, 0))})
 
 
 def compare(a: Visits, b: Visits, independent: bool = False) -> dict[str, Any]:

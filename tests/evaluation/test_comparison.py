@@ -152,11 +152,14 @@ def test_results_json() -> None:
     }
     assert list(results["comparisons"][0]) == [
         *("baseline", "candidate", "metric", "difference", "ci95", "relative", "relative_ci95", "p_value"),
-        *("minimum_detectable_effect", "pairing_factor", "luck", "guardrails", "verdict", "reason", "users_needed"),
+        *("p_value_holm", "plain", "minimum_detectable_effect", "pairing_factor", "adjusted_factor", "luck"),
+        *("guardrails", "verdict", "reason", "users_needed"),
     ]
     rails = results["comparisons"][0]["guardrails"]
     assert [g["metric"] for g in rails] == ["click_rate", "visit_length", "satisfaction", "diversity"]
-    assert {tuple(g) for g in rails} == {("metric", "difference", "ci95", "margin", "fails", "worse")}
+    assert {tuple(g) for g in rails} == {
+        ("metric", "difference", "ci95", "p_value", "margin", "less_is_better", "fails", "worse")
+    }
 
 
 def test_one_strategy_is_described_without_a_comparison() -> None:

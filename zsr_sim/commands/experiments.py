@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zsr_sim.agents.protocol import CheckedAgent
-from zsr_sim.agents.registry import AgentSpec, checked, find_agent
+from zsr_sim.agents.registry import checked, find_agent
 from zsr_sim.config import Settings, load_settings
 from zsr_sim.console import Phases, Screen, comparison_table, generator_words, policy_words
 from zsr_sim.envs.visits import Visits, observe, simulate
 from zsr_sim.errors import InputError
 from zsr_sim.evaluation.comparison import compare_strategies
+from zsr_sim.evaluation.findings import findings, remarks
 from zsr_sim.evaluation.verdict import verdict_sentence
 from zsr_sim.experiment import Scene, fingerprint, make_scene
 from zsr_sim.learning import POLICY_GRADIENT, Trained, count_phases, learners, require_trainable, train_strategy
@@ -73,62 +72,6 @@ class Outcome:
         return f"report {self.report}{curve}"
 
 
-def demo(job: Job, out: Path, screen: Screen) -> Outcome:
-    """Train on the built-in films and compare; an `out` that holds a run already is left alone, for out-2, -3, ..."""
-    return compare(job, DEMO_AGENTS, _next_free(out), screen, DEMO_BASELINE, told=[POLICY_GRADIENT])
-
-
-def compare(
-    job: Job,
-    agents: Sequence[str],
-    out: Path | None,
-    screen: Screen,
-    baseline: str | None = None,
-    told: Sequence[str] | None = None,
-) -> Outcome:
-    """The same simulated users under every agent, a verdict on each against the baseline (by default the first).
-
-    Agents that learn are trained first and saved. told: whose verdict is printed, by default everybody's. Raises
-    InputError, before anything is written, for what cannot be.
-    """
-    out = _compare_folder(job.data) if out is None else out
-    require_free(out)
-    settings = load_settings(job.config, job.assignments, job.world)
-    arms = _arms(agents)
-    to_train = list(dict.fromkeys(spec.label for spec in arms.values() if spec.learns))
-    scene = _open_scene(job, settings, screen)
-    for name in to_train:
-        require_trainable(name, scene, settings)
-    ready = {
-        arm: _probed(checked(arm, spec.make(scene, settings), scene), scene) for arm, spec in arms.items() if spec.make
-    }
-    training = {}
-    with (
-        Run.create(out, job.command, settings, [job.seed], _data(scene)) as run,
-        Phases(screen, 1 + sum(count_phases(name, settings) for name in to_train)) as phases,
-    ):
-        for name in to_train:
-            alone = len(to_train) == 1
-            kind = "" if alone else f", {name}"
-            trained = _train(name, scene, settings, job.seed, run, phases, kind, kind)
-            trained.save(run, f"seed-{job.seed}" if alone else f"{name.replace(':', '-')}-seed-{job.seed}")
-            ready |= {
-                arm: checked(arm, trained.agent, scene)
-                for arm, spec in arms.items()
-                if spec.learns and spec.label == name
-            }
-            training[name] = {str(job.seed): trained.final_figures()}
-        visits = _visit(scene, {arm: ready[arm] for arm in arms}, job, settings, phases)
-        results = compare_strategies(
-            visits, seed=job.seed, world=scene.describe(), baseline=baseline, independent=job.other_luck
-        )
-        results |= {"training": training}
-        run.write_json(RESULTS, results)
-        curve = _reward_curve(run, scene, settings, job.seed, to_train[0]) if len(to_train) == 1 else None
-    told = [c["candidate"] for c in results["comparisons"]] if told is None else told
-    return _conclude(out, results, curve, told, scene, screen)
-
-
 def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen) -> Outcome:
     """Train an agent once for each seed; then try all of them, and the baselines, on users never trained on."""
     require_free(out)
@@ -137,52 +80,34 @@ def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen)
         raise InputError(f"agent {agent!r} has nothing to learn; train takes {', '.join(learners())}")
     if len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds {' '.join(map(str, seeds))}: a seed occurs twice; give different ones")
-    scene = _open_scene(job, settings, screen)
+    scene = open_scene(job, settings, screen)
     require_trainable(agent, scene, settings)
     strategies = {name: find_agent(name).build(scene, settings) for name in TRAIN_BASELINES}
     training = {}
     with (
-        Run.create(out, job.command, settings, list(seeds), _data(scene)) as run,
+        Run.create(out, job.command, settings, list(seeds), described(scene)) as run,
         Phases(screen, 1 + len(seeds) * count_phases(agent, settings), 15 if len(seeds) == 1 else 24) as phases,
     ):
         for seed in seeds:
             suffix = "" if len(seeds) == 1 else f", seed {seed}"
-            trained = _train(agent, scene, settings, seed, run, phases, said=suffix)
+            trained = train_into(agent, scene, settings, seed, run, phases, said=suffix)
             trained.save(run, f"seed-{seed}")
             strategies[agent + suffix] = checked(agent + suffix, trained.agent, scene)
             training[str(seed)] = trained.final_figures()
         visits = _visit(scene, strategies, job, settings, phases)
         results = compare_strategies(visits, seed=job.seed, world=scene.describe()) | {"training": {agent: training}}
         run.write_json(RESULTS, results)
-        curve = _reward_curve(run, scene, settings, job.seed, agent)
-    return _conclude(out, results, curve, [name for name in strategies if name not in TRAIN_BASELINES], scene, screen)
+        curves = reward_curves(run, scene, settings, job.seed, [agent])
+    return conclude(out, results, curves, [name for name in strategies if name not in TRAIN_BASELINES], scene, screen)
 
 
-def _next_free(out: Path) -> Path:
+def next_free(out: Path) -> Path:
     """The folder itself, or with the first number from 2 on that holds no run yet."""
     names = (out.with_name(f"{out.name}-{number}") for number in itertools.count(2))
     return next(folder for folder in itertools.chain([out], names) if not holds_run(folder))
 
 
-def _compare_folder(data: str) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return _next_free(Path("runs") / f"compare-{Path(data).resolve().name}-{stamp}")
-
-
-def _arms(agents: Sequence[str]) -> dict[str, AgentSpec]:
-    """What results call each agent; one that is named again becomes "similarity#2"."""
-    if len(agents) < 2:
-        raise InputError(f"--agents {' '.join(agents)}: at least two are needed, the first is the baseline")
-    arms: dict[str, AgentSpec] = {}
-    counts: Counter[str] = Counter()
-    for agent in agents:
-        spec = find_agent(agent)
-        counts[spec.label] += 1
-        arms[spec.label if counts[spec.label] == 1 else f"{spec.label}#{counts[spec.label]}"] = spec
-    return arms
-
-
-def _open_scene(job: Job, settings: Settings, screen: Screen) -> Scene:
+def open_scene(job: Job, settings: Settings, screen: Screen) -> Scene:
     """Read and encode the data, make the users, and say what they are."""
     with Phases(screen) as phases:
         scene = make_scene(
@@ -202,20 +127,20 @@ def _open_scene(job: Job, settings: Settings, screen: Screen) -> Scene:
     return scene
 
 
-def _probed(agent: CheckedAgent, scene: Scene) -> CheckedAgent:
+def probed(agent: CheckedAgent, scene: Scene) -> CheckedAgent:
     """The agent, after it has answered two users once: one that cannot is refused before a run begins."""
     state = scene.world.start(scene.test.visit(np.arange(2, dtype=np.int64)), 0)
     agent.act(observe(state))
     return agent
 
 
-def _data(scene: Scene) -> dict[str, Any]:
+def described(scene: Scene) -> dict[str, Any]:
     return {"name": scene.dataset.catalogue.name, "fingerprint": fingerprint(scene.dataset)} | dict(
         scene.dataset.report.counts
     )
 
 
-def _train(
+def train_into(
     name: str, scene: Scene, settings: Settings, seed: int, run: Run, phases: Phases, logged: str = "", said: str = ""
 ) -> Trained:
     """Train; updates go to metrics.jsonl, with `logged` after the phase's name, and to the screen, with `said`."""
@@ -229,7 +154,7 @@ def _train(
     return train_strategy(name, scene, settings, seed, report)
 
 
-def _luck(seed: int, arm: int = 0) -> int:
+def luck_of(seed: int, arm: int = 0) -> int:
     """The seed of the users' luck where nothing is learned: never one that is trained with; another for each arm."""
     return seed + (1 << 40) + (arm << 48)
 
@@ -247,40 +172,51 @@ def _visit(
         phases.show("comparison", so_far, len(strategies) * job.users, f"{job.users:,} users, {luck}")
 
     for arm, (name, agent) in enumerate(strategies.items()):
-        seed = _luck(job.seed, arm if job.other_luck else 0)
+        seed = luck_of(job.seed, arm if job.other_luck else 0)
         show(0, 0)
         visits[name] = simulate(scene.world, scene.test, ids, agent, seed, settings.world.horizon, job.batch_size, show)
     return visits
 
 
-def _reward_curve(run: Run, scene: Scene, settings: Settings, seed: int, name: str) -> Path:
-    """The curve of the training, beside what the baselines earn from the same kind of users."""
+def reward_curves(run: Run, scene: Scene, settings: Settings, seed: int, names: Sequence[str]) -> list[Path]:
+    """A curve for each agent that was trained, beside what the baselines earn from the same kind of users."""
+    if not names:
+        return []
     ids = np.arange(CURVE_USERS, dtype=np.int64)
     levels = {}
     for baseline in TRAIN_BASELINES:
         agent = find_agent(baseline).build(scene, settings)
-        visits = simulate(scene.world, scene.train, ids, agent, _luck(seed), settings.world.horizon)
+        visits = simulate(scene.world, scene.train, ids, agent, luck_of(seed), settings.world.horizon)
         levels[baseline] = float(visits.returns.mean())
-    return reward_curve(
-        read_metrics(run.folder),
-        run.figures / "reward_curve.png",
-        levels,
-        name=name,
-        visits_per_update=settings.agent.users,
-    )
+    metrics, alone = read_metrics(run.folder), len(names) == 1
+    return [
+        reward_curve(
+            metrics,
+            run.figures / ("reward_curve.png" if alone else f"reward_curve_{name.replace(':', '-')}.png"),
+            levels,
+            name=name,
+            visits_per_update=settings.agent.users,
+            phase="policy" if alone else f"policy, {name}",
+        )
+        for name in names
+    ]
 
 
-def _conclude(
-    out: Path, results: dict[str, Any], curve: Path | None, told: Iterable[str], scene: Scene, screen: Screen
+def conclude(
+    out: Path, results: dict[str, Any], curves: Sequence[Path], told: Iterable[str], scene: Scene, screen: Screen
 ) -> Outcome:
     """Write the report and say what the run found; `told` are the strategies whose verdict a person waits for."""
-    outcome = Outcome(out, results, write_report(out), curve)
+    outcome = Outcome(out, results, write_report(out), next(iter(curves), None))
     screen.line()
     for line in comparison_table(results):
         screen.line(line)
     screen.line()
     for candidate in told:
         screen.line(verdict_sentence(results, candidate))
+        for sentence in findings(results, candidate):
+            screen.line(f"  {sentence}.")
+    for sentence in remarks(results):
+        screen.line(f"{sentence}.")
     screen.line(f"How far to trust it: {scene.trust[0].lower()}{scene.trust[1:]}")
     screen.line(outcome.paths())
     return outcome

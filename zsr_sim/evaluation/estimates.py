@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
 from zsr_sim.errors import InputError
+from zsr_sim.evaluation.sequential import anytime_p, boundary
 
-POWER_FACTOR = float(ndtri(0.975) + ndtri(0.80))
+
+def power_factor(alpha: float) -> float:
+    """How many standard errors away an effect must be for a two-sided test at alpha to find it 4 times out of 5."""
+    return float(ndtri(1 - alpha / 2) + ndtri(0.80))
+
+
+POWER_FACTOR = power_factor(0.05)
 """How many standard errors away an effect must be for a two-sided 5 % test to find it in 80 % of experiments: 2.80."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, its standard error (both in the metric's unit) and the degrees of freedom of that standard error."""
+    """A mean, its standard error (both in the metric's unit) and the degrees of freedom of that standard error.
+
+    information: None for an estimate that is looked at once. Else how much is known by now, as a multiple of what the
+    mixture of a confidence sequence is tuned to (`zsr_sim.evaluation.sequential`): interval and p-value then hold at
+    all looks together, however often the data are looked at.
+    """
 
     mean: float
     standard_error: float
     freedom: int
+    information: float | None = field(default=None, repr=False)
+
+    @property
+    def quantile(self) -> float:
+        """How many standard errors the 95 % interval reaches: Student's t, or a confidence sequence's boundary."""
+        if self.information is None:
+            return float(stdtrit(self.freedom, 0.975))
+        return boundary(self.information, 0.05)
 
     @property
     def reach(self) -> float:
-        """Half the width of the 95 % interval: Student's t quantile times the standard error."""
-        return float(stdtrit(self.freedom, 0.975)) * self.standard_error
+        """Half the width of the 95 % interval."""
+        return self.quantile * self.standard_error
 
     @property
     def ci95(self) -> tuple[float, float]:
@@ -38,7 +58,17 @@ class Estimate:
         """Two-sided p-value, 0..1, of Student's t test that the mean is zero; 1 for a mean of 0 without any spread."""
         if self.standard_error == 0:
             return 1.0 if self.mean == 0 else 0.0
-        return float(2 * stdtr(self.freedom, -abs(self.mean) / self.standard_error))
+        z = abs(self.mean) / self.standard_error
+        return float(2 * stdtr(self.freedom, -z)) if self.information is None else anytime_p(z, self.information)
+
+    def p_above(self, threshold: float) -> float:
+        """One-sided p-value, 0..1, of the hypothesis that the true mean lies at or below a threshold."""
+        if self.standard_error == 0:
+            return 0.0 if self.mean > threshold else 1.0
+        z = (self.mean - threshold) / self.standard_error
+        if self.information is None:
+            return float(stdtr(self.freedom, -z))
+        return anytime_p(z, self.information) if z > 0 else 1.0
 
     @property
     def minimum_detectable_effect(self) -> float:
@@ -96,7 +126,7 @@ def relative_effect(
     if baseline.mean == 0:
         return None, None
     share = difference.mean / baseline.mean
-    a, d, t2 = baseline.mean, difference.mean, float(stdtrit(difference.freedom, 0.975)) ** 2
+    a, d, t2 = baseline.mean, difference.mean, difference.quantile**2
     v_a, v_b, v_d = (e.standard_error**2 for e in (baseline, candidate, difference))
     square, linear, constant = a * a - t2 * v_a, a * d - t2 * (v_b - v_d - v_a) / 2, d * d - t2 * v_d
     if square <= 0:

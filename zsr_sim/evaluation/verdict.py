@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from zsr_sim.evaluation.estimates import Estimate
+from zsr_sim.evaluation.estimates import POWER_FACTOR, Estimate, power_factor
 
 Interval = tuple[float, float]
 
 
 class Guardrail(NamedTuple):
-    """A metric that a candidate may not harm: by how much it may fall at most, as a share of the baseline's mean."""
+    """A metric that a candidate may not harm: how far it may fall at most, as a share of the baseline's mean.
+
+    Where less is better it is how far it may rise.
+    """
 
     metric: str
     margin: float
     reason: str
+    less_is_better: bool = False
 
 
 GUARDRAILS = (
@@ -46,42 +50,70 @@ GUARDRAILS = (
         "become alike cost 13 % and pass, five cost 22 % and fail: a page may focus, but half of it may not become the "
         "same.",
     ),
+    Guardrail(
+        "return_rate",
+        0.02,
+        "Who does not come back is lost. Where users come back after 90 sessions in 100, 2 % makes that 88, and the "
+        "sessions until they are lost fall from ten to eight and a half. Only in worlds with several sessions.",
+    ),
+    Guardrail(
+        "concentration",
+        0.50,
+        "The chance that two users are shown the same item. Where it rises by half, it is as if every third item were "
+        "gone: with n items shown evenly it is 1 / n, and half as much again with two thirds of them.",
+        less_is_better=True,
+    ),
 )
 """Margins are choices, not estimates: what a product could give up unnoticed for a higher return."""
 
 VERDICT_RULE = (
     "Ship only if the 95 % interval of the difference in return lies above zero and no guardrail fails. Do not ship if "
-    "it lies below zero, or if a guardrail is worse. Anything else is inconclusive. A guardrail fails where its 95 % "
-    "interval does not lie above minus its margin (not shown to be harmless), and is worse where the whole interval "
-    "lies below minus its margin (shown to be harmful). Margins, as shares of the baseline's mean: "
-    + ", ".join(f"{g.metric.replace('_', ' ')} {100 * g.margin:g} %" for g in GUARDRAILS)
+    "it lies below zero, or if a guardrail is worse. Anything else is inconclusive. With several candidates the "
+    "difference in return must also hold at 5 % after Holm's correction. A guardrail fails where its 95 % interval "
+    "does not exclude harm beyond its margin (not shown to be harmless), and is worse where the whole interval lies in "
+    "harm beyond its margin (shown to be harmful). Margins, as shares of the baseline's mean: "
+    + ", ".join(
+        f"{g.metric.replace('_', ' ')} {'may rise by ' if g.less_is_better else ''}{100 * g.margin:g} %"
+        for g in GUARDRAILS
+    )
     + "."
 )
 
 
 @dataclass(frozen=True)
 class GuardrailFinding:
-    """How a candidate did on one guardrail; `margin` in the metric's unit, `allowed` the same as a share."""
+    """How a candidate did on one guardrail; `margin` in the metric's unit."""
 
-    metric: str
+    guardrail: Guardrail
     difference: Estimate
     margin: float
-    allowed: float
 
     @classmethod
     def of(cls, guardrail: Guardrail, difference: Estimate, baseline_mean: float) -> GuardrailFinding:
         """The margin is taken at the baseline's mean as observed; its own error, a small share of it, is left out."""
-        return cls(guardrail.metric, difference, guardrail.margin * abs(baseline_mean), guardrail.margin)
+        return cls(guardrail, difference, guardrail.margin * abs(baseline_mean))
+
+    @property
+    def metric(self) -> str:
+        """What is guarded."""
+        return self.guardrail.metric
+
+    @property
+    def benefit(self) -> Estimate:
+        """The difference, turned so that more is better."""
+        if not self.guardrail.less_is_better:
+            return self.difference
+        return replace(self.difference, mean=0.0 - self.difference.mean)
 
     @property
     def fails(self) -> bool:
         """Non-inferiority is not shown."""
-        return self.difference.ci95[0] < -self.margin
+        return self.benefit.ci95[0] < -self.margin
 
     @property
     def worse(self) -> bool:
         """Shown to be worse by more than the margin."""
-        return self.difference.ci95[1] < -self.margin
+        return self.benefit.ci95[1] < -self.margin
 
     def to_json(self) -> dict[str, Any]:
         """The entry in results.json."""
@@ -89,21 +121,25 @@ class GuardrailFinding:
             "metric": self.metric,
             "difference": self.difference.mean,
             "ci95": list(self.difference.ci95),
+            "p_value": self.benefit.p_above(-self.margin),
             "margin": self.margin,
+            "less_is_better": self.guardrail.less_is_better,
             "fails": self.fails,
             "worse": self.worse,
         }
 
     def words(self) -> str:
         """Such as: diversity may have fallen by more than the 20 % allowed (-19.0 %, 95 % interval -21.0 to -17.0)."""
-        happened = f"{self.metric.replace('_', ' ')} {'has' if self.worse else 'may have'} fallen"
+        moved = "risen" if self.guardrail.less_is_better else "fallen"
+        happened = f"{self.metric.replace('_', ' ')} {'has' if self.worse else 'may have'} {moved}"
+        allowed = self.guardrail.margin
         if self.margin == 0:  # the baseline's mean is 0: nothing to take shares of
             mean, bounds = _written(self.difference.mean, self.difference.ci95, "+")
             return f"{happened} ({mean}, 95 % interval {bounds})"
-        percent = 100 * self.allowed / self.margin
+        percent = 100 * allowed / self.margin
         low, high = self.difference.ci95
         mean, bounds = _written(percent * self.difference.mean, (percent * low, percent * high), "+")
-        return f"{happened} by more than the {100 * self.allowed:g} % allowed ({mean} %, 95 % interval {bounds})"
+        return f"{happened} by more than the {100 * allowed:g} % allowed ({mean} %, 95 % interval {bounds})"
 
 
 @dataclass(frozen=True)
@@ -111,7 +147,8 @@ class Effect:
     """The difference in return, as what the words of a verdict need.
 
     identical: every user got exactly the same return. relative: share and interval, None where there is none. users:
-    how many took part. luck: how the strategies were paired, as printed.
+    how many took part. luck: how the strategies were paired, as printed. p_holm: the p-value after Holm's correction
+    for all `candidates`.
     """
 
     baseline: str
@@ -120,14 +157,21 @@ class Effect:
     identical: bool
     users: int
     luck: str
+    p_holm: float
+    candidates: int
+
+    @property
+    def sign(self) -> int:
+        """1 where more is earned, -1 where less, 0 where neither is shown: by interval, and after the correction."""
+        low, high = self.difference.ci95
+        return 0 if self.p_holm >= 0.05 else 1 if low > 0 else -1 if high < 0 else 0
 
 
-def decide(difference: Estimate, guardrails: Sequence[GuardrailFinding]) -> str:
+def decide(effect: Effect, guardrails: Sequence[GuardrailFinding]) -> str:
     """One of "ship", "do not ship" and "inconclusive", by VERDICT_RULE."""
-    low, high = difference.ci95
-    if high < 0 or any(g.worse for g in guardrails):
+    if effect.sign < 0 or any(g.worse for g in guardrails):
         return "do not ship"
-    if low > 0 and not any(g.fails for g in guardrails):
+    if effect.sign > 0 and not any(g.fails for g in guardrails):
         return "ship"
     return "inconclusive"
 
@@ -135,19 +179,23 @@ def decide(difference: Estimate, guardrails: Sequence[GuardrailFinding]) -> str:
 def users_needed(effect: Effect, guardrails: Sequence[GuardrailFinding]) -> int | None:
     """How many users would settle an inconclusive comparison in 80 % of repetitions, were the observed sizes the truth.
 
-    A question is open while its interval holds its threshold (zero for the return, minus the margin for a guardrail);
-    n * (2.80 * se / distance from it)^2 users would close it. One answer that forbids is enough, so where any observed
-    mean lies below its threshold the easiest of those counts, otherwise the hardest of all. Visits are taken to be as
-    dependent as in this comparison. None where nothing is open, or where more than 10^9 users would be needed.
+    A question is open while its interval holds its threshold (zero for the return, minus the margin for a guardrail),
+    that of the return also while Holm's correction forbids to believe it; n * (2.80 * se / distance from it)^2 users
+    would close it (of several candidates, the return at the level of Holm's first step). One answer that forbids is
+    enough, so where any observed mean lies below its threshold the easiest of those counts, otherwise the hardest of
+    all. Visits are taken to be as dependent as in this comparison. None where nothing is open, or where more than 10^9
+    users would be needed.
     """
-    questions = [(effect.difference, 0.0), *((g.difference, -g.margin) for g in guardrails)]
+    questions = [
+        (effect.difference, 0.0, power_factor(0.05 / effect.candidates), effect.sign == 0),
+        *((g.benefit, -g.margin, POWER_FACTOR, g.fails and not g.worse) for g in guardrails),
+    ]
     harmful: list[float] = []
     harmless: list[float] = []
-    for estimate, threshold in questions:
-        low, high = estimate.ci95
-        if low <= threshold <= high and estimate.standard_error > 0:
+    for estimate, threshold, factor, open_ in questions:
+        if open_ and estimate.standard_error > 0:
             distance = estimate.mean - threshold
-            ratio = estimate.minimum_detectable_effect / abs(distance) if distance else math.inf
+            ratio = factor * estimate.standard_error / abs(distance) if distance else math.inf
             (harmful if distance < 0 else harmless).append(effect.users * ratio**2)
     needed = min(harmful) if harmful else max(harmless, default=math.inf)
     return math.ceil(needed) if needed <= 1e9 else None
@@ -155,17 +203,19 @@ def users_needed(effect: Effect, guardrails: Sequence[GuardrailFinding]) -> int 
 
 def explain(effect: Effect, guardrails: Sequence[GuardrailFinding], needed: int | None) -> str:
     """Why the verdict is what it is: one clause, without capital or full stop."""
-    low, high = effect.difference.ci95
+    low, _ = effect.difference.ci95
     worse = [g.words() for g in guardrails if g.worse]
     unsure = [g.words() for g in guardrails if g.fails and not g.worse]
     if effect.identical and all(g.difference.ci95 == (0.0, 0.0) for g in guardrails):
         return "identical on every user"
     reason = _effect_words(effect)
-    if high < 0:
+    if effect.sign < 0:
         return reason  # what the guardrails say changes nothing
+    if effect.difference.p_value < 0.05 <= effect.p_holm:
+        reason += f", which does not hold after Holm's correction for {effect.candidates} candidates"
     if worse:
         return f"{reason}, {'but' if low > 0 else 'and'} {'; '.join(worse)}"
-    if low > 0 and not unsure:
+    if effect.sign > 0 and not unsure:
         return f"{reason}, and no guardrail is worse"
     return f"{reason}{', but ' if low > 0 else '; ' if unsure else ''}{'; '.join(unsure)}{_needed_words(needed)}"
 

@@ -125,22 +125,24 @@ def reward_curve(
     *,
     name: str = "in training",
     visits_per_update: int | None = None,
+    phase: str = "policy",
 ) -> Path:
     """Draw the return per visit over policy updates and write it as a PNG.
 
     The bold line is the mean over seeds, the band reaches from the lowest to the highest seed, thin lines are seeds.
 
     Args:
-        metrics: lines of metrics.jsonl; those of phase "policy" are drawn.
+        metrics: lines of metrics.jsonl.
         path: where to write.
         baselines: name and mean return of strategies that do not learn; dashed lines.
         name: what the learning strategy is called.
         visits_per_update: adds an axis that counts visits seen, where given.
+        phase: whose lines are drawn.
 
     Raises:
-        InputError: no line of phase "policy" has a return.
+        InputError: no line of that phase has a return.
     """
-    curves = _needed(metrics, "policy", "return")
+    curves = _needed(metrics, phase, "return")
     levels = [_Level(name, curves.last, BLUE, "-")]
     styles = itertools.cycle(_BASELINES)
     levels += [_Level(other, level, *next(styles)) for other, level in (baselines or {}).items()]
