@@ -41,11 +41,11 @@ class Visits(Columns):
     people: int64, the person behind the visit. returns: sum of rewards. expected_returns: sum of the rewards that were
     to be expected given each page and the user's state then; less noisy, with the same mean. pages: pages seen. clicks,
     likes, purchases (those that arrived) and dwell (seconds): sums. click_rate: clicks per item shown, 0..1.
-    satisfaction: mean over pages, 0..1. sessions: sessions begun. ended: sessions that ended.
-    return_rate: sessions that the user came back from, as a share of those, 0..1; NaN where none did. diversity: mean over pages of one minus the mean cosine
-    between two items of a page, 0..2. exposure: mean appeal of the items shown, in standard deviations over the
-    catalogue. unavailable: items shown that could not be had, as a share, 0..1. generated: pages that came from the
-    generator, as a share, or NaN where the strategy names no source.
+    satisfaction: mean over pages, 0..1. sessions: sessions begun. ended: sessions that ended. return_rate: sessions
+    that the user came back from, as a share of those, 0..1; NaN where none did. diversity: mean over pages of one minus
+    the mean cosine between two items of a page, 0..2. exposure: mean appeal of the items shown, in standard deviations
+    over the catalogue. unavailable: items shown that could not be had, as a share, 0..1. generated: pages that came
+    from the generator, as a share, or NaN where the strategy names no source.
 
     luck: float64 (n, 8), what came beyond what was to be expected, on each page the reward minus its expectation and
     having left minus the probability of leaving: for both, sums over pages of that noise times 1, the share of the

@@ -136,9 +136,10 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """The main job on the built-in films: train, compare, report."""
-    from zsr_sim.commands import comparing, experiments
+    from zsr_sim.commands import comparing
+    from zsr_sim.commands.job import Job
 
-    job = experiments.Job("films", users, seed, assignments=assignments or [], command=ctx.meta["command"])
+    job = Job("films", users, seed, assignments=assignments or [], command=ctx.meta["command"])
     _print(comparing.demo(job, out, _screen(as_json)), as_json)
 
 
@@ -161,9 +162,10 @@ def train(
 ) -> None:
     """Train a strategy in the closed loop, then try it on users never trained on."""
     from zsr_sim.commands import experiments
+    from zsr_sim.commands.job import Job
 
     seeds = seeds or [0]
-    job = experiments.Job(
+    job = Job(
         data, users, seeds[0], encoder, config, assignments or [], batch_size, command=ctx.meta["command"], world=world
     )
     _print(experiments.train(job, agent, seeds, out, _screen(as_json)), as_json)
@@ -193,11 +195,10 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """The same simulated users under every strategy; a verdict for each against the first."""
-    from zsr_sim.commands import comparing, experiments
+    from zsr_sim.commands import comparing
+    from zsr_sim.commands.job import Job
 
-    job = experiments.Job(
-        data, users, seed, encoder, config, assignments or [], batch_size, other_luck, ctx.meta["command"], world
-    )
+    job = Job(data, users, seed, encoder, config, assignments or [], batch_size, other_luck, ctx.meta["command"], world)
     if plan:
         _say(comparing.pilot(job, agents, _screen(as_json)), [], as_json)
         return

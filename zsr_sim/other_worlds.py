@@ -1,4 +1,4 @@
-"""Other worlds that the same knowledge allows: a verdict that holds in one of them only is no verdict on the strategy."""
+"""Other worlds that the same knowledge allows: a verdict that holds in one of them only says little of a strategy."""
 
 from __future__ import annotations
 

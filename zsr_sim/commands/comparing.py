@@ -12,7 +12,6 @@ from typing import Any
 from zsr_sim.agents.protocol import AgentError, CheckedAgent
 from zsr_sim.agents.registry import AgentSpec, checked, find_agent
 from zsr_sim.commands.experiments import (
-    Job,
     Outcome,
     conclude,
     described,
@@ -22,6 +21,7 @@ from zsr_sim.commands.experiments import (
     reward_curves,
     train_into,
 )
+from zsr_sim.commands.job import Job
 from zsr_sim.commands.trial import BLOCK, Trial
 from zsr_sim.config import Settings, load_settings
 from zsr_sim.console import Phases, Screen

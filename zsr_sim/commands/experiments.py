@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import numpy as np
 
 from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.agents.registry import checked, find_agent
+from zsr_sim.commands.job import Job, luck_of
+from zsr_sim.commands.trial import Trial
 from zsr_sim.config import Settings, load_settings
 from zsr_sim.console import Phases, Screen, comparison_table, generator_words, policy_words
-from zsr_sim.envs.visits import Visits, observe, simulate
+from zsr_sim.envs.visits import observe, simulate
 from zsr_sim.errors import InputError
-from zsr_sim.evaluation.comparison import compare_strategies
 from zsr_sim.evaluation.findings import findings, remarks
 from zsr_sim.evaluation.verdict import verdict_sentence
 from zsr_sim.experiment import Scene, fingerprint, make_scene
@@ -30,26 +31,6 @@ DEMO_AGENTS = ("random", DEMO_BASELINE, POLICY_GRADIENT, "popularity")
 TRAIN_BASELINES = (DEMO_BASELINE, "popularity", "random")
 CURVE_USERS = 1000  # training users on whom the dashed lines of the reward curve are measured
 _WORDS = {"generator": generator_words, "policy": policy_words}
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a person asked for, in `demo`, `train` and `compare` alike.
-
-    users: visits per strategy, of users never trained on. seed: of what is learned and, in a way of its own, of the
-    luck that users meet. command: the command line, for the manifest. world: a named world.
-    """
-
-    data: str
-    users: int
-    seed: int = 0
-    encoder: str | None = None
-    config: Path | None = None
-    assignments: list[str] = field(default_factory=list)
-    batch_size: int = 1024
-    other_luck: bool = False
-    command: list[str] = field(default_factory=list)
-    world: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,8 +75,9 @@ def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen)
             trained.save(run, f"seed-{seed}")
             strategies[agent + suffix] = checked(agent + suffix, trained.agent, scene)
             training[str(seed)] = trained.final_figures()
-        visits = _visit(scene, strategies, job, settings, phases)
-        results = compare_strategies(visits, seed=job.seed, world=scene.describe()) | {"training": {agent: training}}
+        trial = Trial(scene.world, scene.test, strategies, TRAIN_BASELINES[0], job, settings.world.horizon)
+        trial.run(job.users, phases)
+        results = trial.results(scene.describe()) | {"training": {agent: training}}
         run.write_json(RESULTS, results)
         curves = reward_curves(run, scene, settings, job.seed, [agent])
     return conclude(out, results, curves, [name for name in strategies if name not in TRAIN_BASELINES], scene, screen)
@@ -135,6 +117,7 @@ def probed(agent: CheckedAgent, scene: Scene) -> CheckedAgent:
 
 
 def described(scene: Scene) -> dict[str, Any]:
+    """What the data are, for the manifest."""
     return {"name": scene.dataset.catalogue.name, "fingerprint": fingerprint(scene.dataset)} | dict(
         scene.dataset.report.counts
     )
@@ -152,30 +135,6 @@ def train_into(
         phases.show(phase + said, done, total, _WORDS[phase](begin, figures))
 
     return train_strategy(name, scene, settings, seed, report)
-
-
-def luck_of(seed: int, arm: int = 0) -> int:
-    """The seed of the users' luck where nothing is learned: never one that is trained with; another for each arm."""
-    return seed + (1 << 40) + (arm << 48)
-
-
-def _visit(
-    scene: Scene, strategies: Mapping[str, CheckedAgent], job: Job, settings: Settings, phases: Phases
-) -> dict[str, Visits]:
-    """Users never trained on, under every strategy."""
-    ids = np.arange(job.users, dtype=np.int64)
-    luck = "other luck for each strategy" if job.other_luck else "the same luck for every strategy"
-    visits: dict[str, Visits] = {}
-
-    def show(done: int, _: int) -> None:
-        so_far = len(visits) * job.users + done
-        phases.show("comparison", so_far, len(strategies) * job.users, f"{job.users:,} users, {luck}")
-
-    for arm, (name, agent) in enumerate(strategies.items()):
-        seed = luck_of(job.seed, arm if job.other_luck else 0)
-        show(0, 0)
-        visits[name] = simulate(scene.world, scene.test, ids, agent, seed, settings.world.horizon, job.batch_size, show)
-    return visits
 
 
 def reward_curves(run: Run, scene: Scene, settings: Settings, seed: int, names: Sequence[str]) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from zsr_sim.agents.protocol import AgentError, CheckedAgent
-from zsr_sim.commands.experiments import Job, luck_of
+from zsr_sim.commands.job import Job, luck_of
 from zsr_sim.console import Phases
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.visits import Visits, simulate

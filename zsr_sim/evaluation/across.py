@@ -13,10 +13,10 @@ def across_worlds(worlds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     worlds: for each, what `compare_strategies` found; a strategy that failed in one of them is not counted there.
 
-    Each entry: candidate, effects (one for each world: difference, ci95, relative, verdict), wins (share of worlds whose
-    mean difference lies above zero), shown (share whose interval does), ships (share with that verdict), and of the
-    differences mean, spread (standard deviation between worlds, of which part is the sampling error within each) and
-    worst.
+    Each entry: candidate, effects (one for each world: difference, ci95, relative, verdict), wins (share of worlds
+    whose mean difference lies above zero), shown (share whose interval does), ships (share with that verdict), and of
+    the differences mean, spread (standard deviation between worlds, which the sampling error within each is part of)
+    and worst.
     """
     found = []
     for first in worlds[0]["comparisons"]:

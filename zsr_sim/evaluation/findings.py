@@ -56,8 +56,8 @@ def _segments(segments: list[dict[str, Any]], candidate: str) -> Iterator[str]:
         worst, harmed = rows[0], sum(row["harmed"] for row in rows)
         low, high = worst["ci95"]
         yield (
-            f"Worst of {len(rows)} segments, {worst['kind']}, {worst['segment']}: {worst['difference']:+.2f} clicks per "
-            f"visit (95 % interval {low:+.2f} to {high:+.2f}); {harmed or 'none'} lose after correction"
+            f"Worst of {len(rows)} segments, {worst['kind']}, {worst['segment']}: {worst['difference']:+.2f} clicks "
+            f"per visit (95 % interval {low:+.2f} to {high:+.2f}); {harmed or 'none'} lose after correction"
         )
 
 
