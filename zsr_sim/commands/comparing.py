@@ -81,7 +81,8 @@ def compare(job: Job, agents: Sequence[str], out: Path | None, screen: Screen, m
             trained, training = _train_all(to_train, scene, settings, job.seed, run, phases)
             ready |= {arm: checked(arm, trained[spec.label].agent, scene) for arm, spec in arms.items() if spec.learns}
             results, walked = _compared({arm: ready[arm] for arm in arms}, scene, job, manner, settings, phases, screen)
-        run.write_json(RESULTS, results | {"training": training})
+        results |= {"training": training}
+        run.write_json(RESULTS, results)
         run.write_json(WALKS, walked)
         curves = reward_curves(run, scene, settings, job.seed, to_train)
     told = [c["candidate"] for c in results["comparisons"]] if manner.told is None else manner.told
