@@ -1,23 +1,92 @@
-"""`zsr_sim/Recommendation-v0`: one simulated user who is shown page after page. A thin adapter over the world."""
+"""The Gymnasium environments: one simulated user who is shown page after page. Thin adapters over the world."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
+from numpy.typing import NDArray
 
-from zsr_sim.config import WorldSettings
-from zsr_sim.envs.stage import Arrays, Audience, Served, Stage, make_stage
+from zsr_sim.envs.audience import Audience, Served
+from zsr_sim.envs.choices import Choices, Meaning, Pages, Point, Pool
+from zsr_sim.envs.stage import Arrays, Stage
 from zsr_sim.errors import InputError
-from zsr_sim.generation.gan import SequenceGan
+
+Action = TypeVar("Action")
 
 _ONLY = np.zeros(1, dtype=np.int64)  # the one row of an audience of one
+_HERE = np.ones(1, dtype=np.bool_)
 
 
-class RecommendationEnv(gymnasium.Env[Arrays, np.int64]):
+class VisitEnv(gymnasium.Env[Arrays, Action], Generic[Action]):
+    """What the environments share; they differ in what an action means and in what is observed of the choices."""
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # Gymnasium's own annotation
+    meaning: ClassVar[Meaning]
+
+    def __init__(self, **options: Any) -> None:
+        self._begin(self.meaning.made(**options))
+
+    @classmethod
+    def on(cls, stage: Stage, **options: Any) -> Self:
+        """An environment of one's own parts: `RecommendationEnv.on(Stage.of(world, population, source))`."""
+        env = cls.__new__(cls)
+        env._begin(cls.meaning(stage, **options))
+        return env
+
+    def _begin(self, choices: Choices) -> None:
+        self.stage = choices.stage
+        self._choices = choices
+        self._audience = Audience(choices, 1)
+        self._waiting = False  # for a page: between reset and leaving
+        self.observation_space = cast("spaces.Space[Arrays]", self._audience.space)
+        self.action_space = choices.space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Arrays, dict[str, Any]]:
+        """A new visit by a user drawn from the population; there are no options."""
+        super().reset(seed=seed)
+        self._audience.admit(_ONLY, [self.np_random])
+        self._waiting = True
+        return self._look(), self._masked({})
+
+    def step(self, action: Action) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
+        """Show the user the page that the action means."""
+        if not self._waiting:
+            raise ResetNeeded("no user is waiting for a page: call reset() first, and again after `terminated`")
+        served = self._audience.show(self._checked(action), _HERE)
+        left = bool(served.feedback.left[0])
+        self._waiting = not left
+        return self._look(), float(served.feedback.reward[0]), left, False, self._masked(_info(served))
+
+    def _checked(self, action: Action) -> NDArray[Any]:
+        try:
+            actions = np.asarray(action)[None]
+        except ValueError:  # a list of lists of different lengths
+            actions = np.empty((1, 0), dtype=np.object_)
+        if not self._choices.fit(actions) or self._choices.wrong(actions)[0]:
+            said = " ".join(repr(action).split())
+            raise InputError(f"action is {said[:80]}{'…' * (len(said) > 80)}; {self._choices.meaning}")
+        return actions
+
+    def _look(self) -> Arrays:
+        return {name: values[0] for name, values in self._audience.look().items()}
+
+    def _masked(self, info: dict[str, Any]) -> dict[str, Any]:
+        if self._choices.mask is not None:
+            info["action_mask"] = self._choices.mask[0]
+        return info
+
+
+def _info(served: Served) -> dict[str, Any]:
+    info: dict[str, Any] = {name: values[0] for name, values in served.told().items()}
+    info["reward_parts"] = {kind: float(values[0]) for kind, values in served.parts().items()}
+    return info
+
+
+class RecommendationEnv(VisitEnv[np.int64 | int]):
     """A user comes, sees one page after another, clicks, changes, and leaves at some time; an agent chooses the pages.
 
     At each step several candidate pages stand side by side, each with its source: written by the sequence generator
@@ -29,9 +98,8 @@ class RecommendationEnv(gymnasium.Env[Arrays, np.int64]):
     - `history` (d,), -1 .. 1: recency-decayed mean of the items consumed so far (weight 0.95 per item), of length 1;
       zeros for a user without history.
     - `candidates` (n_candidates * d,), -1 .. 1: mean vector of each page, one after the other.
-    - `relations` (n_candidates * 12,): of each page the mean cosine of its items with `history` and the best one, both
-      again with a history of fast decay (0.6), the squared length of its mean vector, each -1 .. 1; the discriminator's
-      plausibility (0.5 where it was not asked), mean popularity, and a one for its source, each 0 .. 1.
+    - `relations` (n_candidates * N_RELATIONS,): how each page relates to the user, -1 .. 1 and 0 .. 1; `Relations` in
+      `zsr_sim/generation/relations.py` lists them.
     - `context` (3,), 0 .. 1: share of the last page that was consumed, pages so far in units of 20, at most 1, share
       of the history's places that are used.
 
@@ -54,7 +122,8 @@ class RecommendationEnv(gymnasium.Env[Arrays, np.int64]):
     its `max_episode_steps`.
 
     **Info** of a step: `clicks` bool (slate_size,), `items` int32 (slate_size,), the rows of the items shown, which
-    `env.unwrapped.stage.item_ids` names, `source` of the page, `reward_parts` {`click`: clicks}.
+    `env.unwrapped.stage.item_ids` names, `source` of the page, `reward_parts` {`click`: clicks}. Of a step and of a
+    reset: `action_mask` int8 (n_candidates,), 1 for a page of which each item can be had.
 
     Args:
         data: a built-in data set or a folder (see `zsr_sim.datasets.load`).
@@ -70,59 +139,48 @@ class RecommendationEnv(gymnasium.Env[Arrays, np.int64]):
     Versions: v0 first release.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # Gymnasium's own annotation
+    meaning = Pages
 
-    def __init__(
-        self,
-        data: str = "films",
-        encoder: str | None = None,
-        settings: WorldSettings | None = None,
-        n_candidates: int = 8,
-        generator: SequenceGan | None = None,
-        population: str = "train",
-    ) -> None:
-        self._begin(make_stage(data, encoder, settings, n_candidates, generator, population))
 
-    @classmethod
-    def on(cls, stage: Stage) -> RecommendationEnv:
-        """An environment of one's own parts: `RecommendationEnv.on(Stage.of(world, population, source))`."""
-        env = cls.__new__(cls)
-        env._begin(stage)
-        return env
+class SlateRecommendationEnv(VisitEnv[NDArray[np.int64]]):
+    """`RecommendationEnv`, but the agent composes each page itself from a pool of items.
 
-    def _begin(self, stage: Stage) -> None:
-        self.stage = stage
-        self._audience = Audience(stage, 1)
-        self._waiting = False  # for a page: between reset and leaving
-        self.observation_space = cast("spaces.Space[Arrays]", self._audience.space)
-        self.action_space = spaces.Discrete(stage.source.n_candidates)
+    **Observation**: as there, with `pool` (n_pool * d,), the vectors of the pool's items, in place of `candidates`;
+    each counts as a page of its own in `relations`. With `n_pool=None` nothing is proposed: `pool` and `relations` are
+    absent, and `recent` (d,), -1 .. 1, is a history of fast decay (0.6).
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Arrays, dict[str, Any]]:
-        """A new visit by a user drawn from the population; there are no options, and info is empty."""
-        super().reset(seed=seed)
-        self._audience.admit(_ONLY, [self.np_random])
-        self._waiting = True
-        return self._look(), {}
+    **Action** (`MultiDiscrete([n_pool] * slate_size)`): the pool item at each position, first position first. A page
+    holds different items: an item that is chosen again gives way to the next one of the pool (after the last comes the
+    first) that is neither on the page nor masked.
 
-    def step(self, action: np.int64 | int) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
-        """Show the user the candidate page `action`."""
-        if not self._waiting:
-            raise ResetNeeded("no user is waiting for a page: call reset() first, and again after `terminated`")
-        if not self.action_space.contains(action):
-            last = self.stage.source.n_candidates - 1
-            raise InputError(f"action is {action!r}; an integer 0 to {last} expected: the candidate page to show")
-        served = self._audience.show(np.array([action], dtype=np.int64), np.ones(1, dtype=np.bool_))
-        left = bool(served.feedback.left[0])
-        self._waiting = not left
-        return self._look(), float(served.feedback.reward[0]), left, False, self._info(served)
+    **Info**: as there, without `source`; `replaced` bool (slate_size,), positions at which that happened; `sources`
+    int8 (slate_size,), the proposer of each item, a row of `zsr_sim.generation.candidates.SOURCES`. `action_mask` int8
+    (n_pool,) is the same for each position: 1 for an item that can be had and is new to the user, or for each item that
+    can be had where fewer than a page are new.
 
-    def _look(self) -> Arrays:
-        return {name: values[0] for name, values in self._audience.look(_ONLY).items()}
+    Args:
+        n_pool: items to compose pages from, slate_size at least; None for the whole catalogue: pool item i is then row
+            i of the catalogue, at every step.
+        n_candidates: pages that proposers offer: the pool is made of their first items, then of the second ones, ...,
+            and of random new ones if these are too few.
+    """
 
-    def _info(self, served: Served) -> dict[str, Any]:
-        return {
-            "clicks": served.feedback.clicks[0],
-            "items": served.slates[0],
-            "source": served.source(0),
-            "reward_parts": {"click": float(served.feedback.reward[0])},
-        }
+    meaning = Pool
+
+
+class ProtoRecommendationEnv(VisitEnv[NDArray[np.float32]]):
+    """`RecommendationEnv`, but the agent names a point in item space, and the items nearest to it are shown.
+
+    A proto-action in the sense of Dulac-Arnold et al. (2015), "Deep reinforcement learning in large discrete action
+    spaces": continuous control over a catalogue of any size, also of items that no log has seen.
+
+    **Observation**: `history` and `context` as there, and `recent` (d,), -1 .. 1, a history of fast decay (0.6).
+
+    **Action** (`Box(-1, 1, (d,))`): the point. The `slate_size` items with the largest scalar product with it are
+    shown, best first, without those that the user has consumed or was shown in this visit as long as there are others.
+    Only the direction counts; for the point zero, which is equally near to all, popular items are shown.
+
+    **Info**: as there, without `source` and `action_mask`.
+    """
+
+    meaning = Point

@@ -1,24 +1,22 @@
-"""Between the world and its Gymnasium environments: who comes, which pages are proposed, what is observed."""
+"""The parts of an environment: the world, who visits it, who proposes pages, and what an agent observes of it all."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from zsr_sim.config import Settings, WorldSettings
-from zsr_sim.envs.feedback import Feedback
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.population import Population
-from zsr_sim.envs.visits import observe
-from zsr_sim.envs.world import World, WorldState
+from zsr_sim.envs.world import World
 from zsr_sim.errors import InputError, nearest
-from zsr_sim.generation.candidates import SOURCES, Candidates, CandidateSource, RetrievalCandidates
+from zsr_sim.generation.candidates import Candidates, CandidateSource, RetrievalCandidates
 from zsr_sim.generation.gan import GeneratedCandidates, SequenceGan
 from zsr_sim.generation.relations import N_CONTEXT, N_COSINES, N_RELATIONS, relate
 from zsr_sim.generation.retrieval import Retrieval
@@ -29,8 +27,8 @@ if TYPE_CHECKING:
 Arrays = dict[str, NDArray[np.float32]]
 
 POPULATIONS = ("train", "test")
-_VISITORS = 2**39  # ids of visits are drawn below this: above it a population keeps ids for other ends
-_SEEDS = 2**64 - 1
+OBSERVED = ("partial", "state")
+"""What an agent may observe: what a recommender knows, or the user's hidden state beside it."""
 _UNIT_TOLERANCE = 1e-4
 
 
@@ -67,21 +65,27 @@ def page_observation(observation: Observation, candidates: Candidates, retrieval
 class Stage:
     """The parts of an environment: the world, who visits it, and who proposes pages.
 
-    item_ids: text (n_items,), the names of the rows that `info` tells.
+    item_ids: text (n_items,), the names of the rows that `info` tells. titles: (n_items,), what `render` shows.
+    observe: "partial" or "state", see `OBSERVED`.
     """
 
     world: World
     population: Population
     source: CandidateSource
     item_ids: NDArray[np.str_]
+    titles: Sequence[str]
+    observe: str = "partial"
 
     def __post_init__(self) -> None:
         n, vectors = len(self.world.items), self.source.retrieval.vectors
-        if len(self.item_ids) != n or len(vectors) != n:
+        if {len(vectors), len(self.item_ids), len(self.titles)} != {n}:
             raise InputError(
                 f"the world has {n} items, candidates are made of {len(vectors)}, and there are {len(self.item_ids)} "
-                "item ids; all three must be of one catalogue"
+                f"item ids and {len(self.titles)} titles; all must be of one catalogue"
             )
+        if self.observe not in OBSERVED:
+            hint = nearest(str(self.observe), OBSERVED)
+            raise InputError(f"observe is {self.observe!r}; one of {', '.join(OBSERVED)} expected{hint}")
         if self.source.slate_size != self.world.slate_size:
             raise InputError(
                 f"candidate pages have {self.source.slate_size} items, the world's pages {self.world.slate_size}; "
@@ -95,13 +99,35 @@ class Stage:
                 "have length 1 (zsr_sim.encoders.space.unit makes them so)"
             )
 
+    @property
+    def dimensions(self) -> int:
+        """Dimensions of the item space."""
+        return int(self.source.retrieval.vectors.shape[1])
+
     @classmethod
     def of(
-        cls, world: World, population: Population, source: CandidateSource, item_ids: Sequence[str] | None = None
+        cls,
+        world: World,
+        population: Population,
+        source: CandidateSource,
+        item_ids: Sequence[str] | None = None,
+        titles: Sequence[str] | None = None,
+        observe: str = "partial",
     ) -> Stage:
-        """A stage of these parts, which must be of one catalogue; without ids, items are called by their rows."""
+        """A stage of these parts, which must be of one catalogue; items without ids are called by row."""
         names = [str(row) for row in range(len(world.items))] if item_ids is None else item_ids
-        return cls(world, population, source, np.array(names, dtype=np.str_))
+        return cls(world, population, source, np.array(names, dtype=np.str_), titles or list(names), observe)
+
+
+class StageOptions(TypedDict, total=False):
+    """What `gymnasium.make` takes for every id; the docstring of `RecommendationEnv` tells what each is."""
+
+    data: str
+    encoder: str | None
+    settings: WorldSettings | None
+    generator: SequenceGan | None
+    population: str
+    observe: str
 
 
 def make_stage(
@@ -111,6 +137,7 @@ def make_stage(
     n_candidates: int = 8,
     generator: SequenceGan | None = None,
     population: str = "train",
+    observe: str = "partial",
 ) -> Stage:
     """Build the parts from a data set; the arguments are those of `RecommendationEnv`.
 
@@ -134,7 +161,8 @@ def make_stage(
             generator, scene.retrieval, scene.world.slate_size, n_candidates, n_generated=n_candidates // 2
         )
     people = scene.train if population == "train" else scene.test
-    return Stage.of(scene.world, people, source, scene.dataset.catalogue.item_ids)
+    catalogue = scene.dataset.catalogue
+    return Stage.of(scene.world, people, source, catalogue.item_ids, catalogue.titles, observe)
 
 
 @functools.lru_cache(maxsize=1)
@@ -147,70 +175,3 @@ def _scene(data: str, encoder: str | None, settings: WorldSettings) -> Scene:
     from zsr_sim.experiment import make_scene  # above the environments: only who asks for a data set by name needs it
 
     return make_scene(data, settings, encoder)
-
-
-@dataclass(frozen=True)
-class Served:
-    """A page for each user: slates int32 (n, slate_size), sources int8 (n,), rows of SOURCES, and the feedback.
-
-    Users who were not there get a slate too, but have not seen it; their feedback is empty.
-    """
-
-    slates: NDArray[np.int32]
-    sources: NDArray[np.int8]
-    feedback: Feedback
-
-    def source(self, row: int) -> str:
-        """The proposer of the page at this row."""
-        return SOURCES[self.sources[row]]
-
-
-class Audience:
-    """Visits under way, one in each row, and the candidate pages among which their users' pages are chosen."""
-
-    def __init__(self, stage: Stage, n: int) -> None:
-        self.stage = stage
-        shape = n, stage.source.n_candidates
-        self.space = observation_space(stage.source.retrieval.vectors.shape[1], stage.source.n_candidates)
-        self._state: WorldState | None = None
-        self._pages = np.zeros((*shape, stage.world.slate_size), dtype=np.int32)
-        self._sources = np.zeros(shape, dtype=np.int8)
-        self._observation: Arrays = {
-            name: np.zeros((n, *(box.shape or ())), np.float32) for name, box in self.space.items()
-        }
-
-    @property
-    def state(self) -> WorldState:
-        """The world's state; not before `admit`."""
-        if self._state is None:
-            raise RuntimeError("nobody has been admitted yet")
-        return self._state
-
-    def admit(self, rows: NDArray[np.int64], generators: Sequence[np.random.Generator]) -> None:
-        """Begin a new visit at each of these rows: who comes, and with what luck, is drawn from the row's generator.
-
-        The first time all rows must be admitted.
-        """
-        ids = np.array([generator.integers(_VISITORS) for generator in generators], dtype=np.int64)
-        seeds = [generator.integers(_SEEDS, dtype=np.uint64, endpoint=True) for generator in generators]
-        fresh = self.stage.world.start(self.stage.population.visit(ids), np.array(seeds, dtype=np.uint64))
-        if self._state is None:
-            self._state = fresh
-        else:
-            self._state.put(rows, fresh)
-
-    def look(self, rows: NDArray[np.int64]) -> Arrays:
-        """Propose pages to the users at these rows; the observation of all rows, in arrays of its own."""
-        waiting = observe(self.state).take(rows)
-        candidates = self.stage.source.candidates(waiting)
-        self._pages[rows], self._sources[rows] = candidates.items, candidates.sources
-        for name, values in page_observation(waiting, candidates, self.stage.source.retrieval).items():
-            self._observation[name][rows] = values
-        return {name: values.copy() for name, values in self._observation.items()}
-
-    def show(self, actions: NDArray[np.int64], there: NDArray[np.bool_]) -> Served:
-        """Show the users who are `there` (n,) the candidates that `actions` (n,) name; other users' visits are over."""
-        rows, actions = np.arange(len(actions)), np.where(there, actions, 0)
-        self.state.present &= there
-        slates = self._pages[rows, actions]
-        return Served(slates, self._sources[rows, actions], self.stage.world.step(self.state, slates))

@@ -1,30 +1,28 @@
-"""`zsr_sim/Recommendation-v0` natively batched: many users in one call, each as `SyncVectorEnv` would step it."""
+"""The Gymnasium environments natively batched: many users in one call, each as `SyncVectorEnv` would step it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from zsr_sim.config import WorldSettings
+from zsr_sim.envs.audience import Audience, Served
+from zsr_sim.envs.choices import Choices, Meaning, Pages, Point, Pool
 from zsr_sim.envs.registration import MAX_EPISODE_STEPS
-from zsr_sim.envs.stage import Arrays, Audience, Served, Stage, make_stage
+from zsr_sim.envs.stage import Arrays, Stage
 from zsr_sim.errors import InputError
-from zsr_sim.generation.candidates import SOURCES
-from zsr_sim.generation.gan import SequenceGan
 
 Bools = NDArray[np.bool_]
 
 
-class RecommendationVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
-    """`RecommendationEnv` for `num_envs` users at once; all that it returns equals what single ones return, to the bit.
+class VisitVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
+    """An environment for `num_envs` users at once; all that it returns equals what single ones return, to the bit.
 
     Autoreset is next-step: the step after a visit's end ignores that row's action, gives reward 0 and the first
     observation of a new visit. `reset(seed=s)` seeds row i with s + i; a list seeds each row;
@@ -33,52 +31,40 @@ class RecommendationVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]
     Args:
         num_envs: users at once.
         max_episode_steps: pages after which a visit is truncated; None or -1 for no limit.
-        data, encoder, settings, n_candidates, generator, population: as for `RecommendationEnv`.
+        options: as for the single environment.
 
     Raises:
-        InputError: as `RecommendationEnv`.
+        InputError: as the single environment.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  # Gymnasium's own annotation
         "render_modes": [],
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
+    meaning: ClassVar[Meaning]
 
-    def __init__(
-        self,
-        num_envs: int = 1,
-        max_episode_steps: int | None = MAX_EPISODE_STEPS,
-        data: str = "films",
-        encoder: str | None = None,
-        settings: WorldSettings | None = None,
-        n_candidates: int = 8,
-        generator: SequenceGan | None = None,
-        population: str = "train",
-    ) -> None:
-        stage = make_stage(data, encoder, settings, n_candidates, generator, population)
-        self._begin(stage, num_envs, max_episode_steps)
+    def __init__(self, num_envs: int = 1, max_episode_steps: int | None = MAX_EPISODE_STEPS, **options: Any) -> None:
+        self._begin(self.meaning.made(**options), num_envs, max_episode_steps)
 
     @classmethod
-    def on(
-        cls, stage: Stage, num_envs: int, max_episode_steps: int | None = MAX_EPISODE_STEPS
-    ) -> RecommendationVectorEnv:
+    def on(cls, stage: Stage, num_envs: int, max_episode_steps: int | None = MAX_EPISODE_STEPS, **options: Any) -> Self:
         """An environment of one's own parts, such as `Stage.of(world, population, source)`."""
         env = cls.__new__(cls)
-        env._begin(stage, num_envs, max_episode_steps)
+        env._begin(cls.meaning(stage, **options), num_envs, max_episode_steps)
         return env
 
-    def _begin(self, stage: Stage, num_envs: int, max_episode_steps: int | None) -> None:
+    def _begin(self, choices: Choices, num_envs: int, max_episode_steps: int | None) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs is {num_envs}; at least 1 expected")
         if max_episode_steps is not None and max_episode_steps != -1 and max_episode_steps < 1:
             raise InputError(f"max_episode_steps is {max_episode_steps}; at least 1 expected, or None for no limit")
-        self.stage, self.num_envs = stage, num_envs
+        self.stage, self.num_envs, self._choices = choices.stage, num_envs, choices
         self.max_episode_steps = None if max_episode_steps == -1 else max_episode_steps
-        self._audience = Audience(stage, num_envs)
+        self._audience = Audience(choices, num_envs)
         self._generators: list[np.random.Generator] = []  # one for each row; none before the first reset
         self._over = np.zeros(num_envs, dtype=np.bool_)  # visits that ended with the last step
         self.single_observation_space = self._audience.space
-        self.single_action_space = spaces.Discrete(stage.source.n_candidates)
+        self.single_action_space = choices.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -98,10 +84,13 @@ class RecommendationVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]
                     self._generators[row] = seeding.np_random(seeds[row])[0]
         self._over[rows] = False
         self._admit(rows)
-        return self._audience.look(rows), {}
+        observation = self._audience.look()
+        anew = np.zeros(self.num_envs, dtype=np.bool_)
+        anew[rows] = True
+        return observation, self._masked({}, anew)
 
-    def step(self, actions: NDArray[np.int64]) -> tuple[Arrays, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
-        """Show each user the candidate page that `actions` (num_envs,) names; begin new visits where one was over."""
+    def step(self, actions: NDArray[Any]) -> tuple[Arrays, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
+        """Show each user the page that `actions` (num_envs, ...) means; begin new visits where one was over."""
         if not self._generators:
             raise ResetNeeded("call reset() before step()")
         there = ~self._over
@@ -112,8 +101,8 @@ class RecommendationVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]
             truncated = there & (self._audience.state.steps >= self.max_episode_steps)
         self._admit(np.flatnonzero(self._over))
         self._over = terminated | truncated
-        observation = self._audience.look(np.arange(self.num_envs))
-        return observation, served.feedback.reward.astype(np.float64), terminated, truncated, self._info(served, there)
+        observation, info = self._audience.look(), self._masked(_info(served, there), np.ones_like(there))
+        return observation, served.feedback.reward.astype(np.float64), terminated, truncated, info
 
     def _admit(self, rows: NDArray[np.int64]) -> None:
         if len(rows):
@@ -145,31 +134,54 @@ class RecommendationVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]
             )
         return mask
 
-    def _checked(self, actions: NDArray[np.int64], there: Bools) -> NDArray[np.int64]:
-        actions, n = np.asarray(actions), self.stage.source.n_candidates
-        if actions.shape != (self.num_envs,) or not np.issubdtype(actions.dtype, np.integer):
+    def _checked(self, actions: NDArray[Any], there: Bools) -> NDArray[Any]:
+        actions, expected = np.asarray(actions), (self.num_envs, *(self._choices.space.shape or ()))
+        if len(actions.shape) == 0 or len(actions) != self.num_envs or not self._choices.fit(actions):
             raise InputError(
-                f"actions have shape {actions.shape} and type {actions.dtype}; integers ({self.num_envs},) expected"
+                f"actions have shape {actions.shape} and type {actions.dtype}; {expected} expected, in each row "
+                f"{self._choices.meaning}"
             )
-        wrong = np.flatnonzero(there & ((actions < 0) | (actions >= n)))
+        wrong = np.flatnonzero(there & self._choices.wrong(actions))
         if len(wrong):
-            raise InputError(
-                f"the action of row {wrong[0]} is {actions[wrong[0]]}; an integer 0 to {n - 1} expected: "
-                "the candidate page to show"
-            )
-        return actions.astype(np.int64)
+            raise InputError(f"the action of row {wrong[0]} is {actions[wrong[0]]}; {self._choices.meaning}")
+        return actions
 
-    def _info(self, served: Served, there: Bools) -> dict[str, Any]:
-        """Infos in Gymnasium's vector format: `key`, and `_key`, which rows have it; a row that was reset has none."""
-        if not there.any():
-            return {}
-        sources = np.array(SOURCES, dtype=object)[served.sources]
-        sources[~there] = None
-        parts = {"click": served.feedback.reward.astype(np.float64), "_click": there.copy()}
-        info = {
-            "clicks": served.feedback.clicks,
-            "items": np.where(there[:, None], served.slates, 0),
-            "source": sources,
-            "reward_parts": parts,
-        }
-        return info | {f"_{name}": there.copy() for name in info}
+    def _masked(self, info: dict[str, Any], rows: Bools) -> dict[str, Any]:
+        mask = self._choices.mask
+        return info if mask is None else info | _rows({"action_mask": mask}, rows)
+
+
+def _info(served: Served, there: Bools) -> dict[str, Any]:
+    """What is said of the users who were there; a row that was reset has nothing to say."""
+    if not there.any():
+        return {}
+    return _rows(served.told() | {"reward_parts": _rows(served.parts(), there)}, there)
+
+
+def _rows(info: dict[str, Any], rows: Bools) -> dict[str, Any]:
+    """Infos in Gymnasium's vector format: `key`, empty in other rows than these, and `_key`, which rows have it."""
+    told: dict[str, Any] = {}
+    for name, values in info.items():
+        told[name], told[f"_{name}"] = values, rows.copy()
+        if isinstance(values, np.ndarray) and not rows.all():
+            told[name] = values.copy()
+            told[name][~rows] = None if values.dtype == np.object_ else 0
+    return told
+
+
+class RecommendationVectorEnv(VisitVectorEnv):
+    """`RecommendationEnv` for many users."""
+
+    meaning = Pages
+
+
+class SlateRecommendationVectorEnv(VisitVectorEnv):
+    """`SlateRecommendationEnv` for many users."""
+
+    meaning = Pool
+
+
+class ProtoRecommendationVectorEnv(VisitVectorEnv):
+    """`ProtoRecommendationEnv` for many users."""
+
+    meaning = Point
