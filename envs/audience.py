@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from zsr_sim.envs.choices import Choices, Chosen
-from zsr_sim.envs.feedback import Feedback
+from zsr_sim.envs.feedback import KINDS, Feedback, RewardWeights
+from zsr_sim.envs.hidden import HiddenState
+from zsr_sim.envs.rendering import arrival_text, page_text
 from zsr_sim.envs.stage import Arrays
 from zsr_sim.envs.visits import observe
 from zsr_sim.envs.world import WorldState
+from zsr_sim.errors import InputError
 
 _VISITORS = 2**39  # ids of visits are drawn below this: above it a population keeps ids for other ends
 _SEEDS = 2**64 - 1
+_TOLD = ("clicks", "likes", "purchases", "skips", "dwell")
 
 
 @dataclass(frozen=True)
@@ -28,11 +34,20 @@ class Served:
 
     def told(self) -> dict[str, NDArray[Any]]:
         """What `info` says of the page, arrays with a row per user."""
-        return {"clicks": self.feedback.clicks, "items": self.chosen.slates, **self.chosen.facts}
+        seen = {name: getattr(self.feedback, name) for name in _TOLD}
+        return {"items": self.chosen.slates, **seen, **self.chosen.facts}
 
-    def parts(self) -> dict[str, NDArray[np.float64]]:
-        """The reward by kind of feedback, (n,) each."""
-        return {"click": self.feedback.reward.astype(np.float64)}
+    def parts(self, rewards: RewardWeights) -> dict[str, NDArray[np.float64]]:
+        """The reward by kind of feedback, float64 (n,) each; its sum is the reward."""
+        amounts = self.feedback.amounts.astype(np.float64) * rewards
+        return {kind: amounts[:, k] for k, kind in enumerate(KINDS)}
+
+
+def checked_render_mode(mode: str | None) -> str | None:
+    """The render mode, if there is such a one."""
+    if mode not in (None, "ansi"):
+        raise InputError(f"render_mode is {mode!r}; 'ansi' expected, or None")
+    return mode
 
 
 class Audience:
@@ -42,7 +57,9 @@ class Audience:
         self.choices = choices
         self.stage = choices.stage
         self.n = n
-        self.space = choices.observed
+        self.hidden = HiddenState(self.stage.world, self.stage.population) if self.stage.observe == "state" else None
+        extra = {} if self.hidden is None else {"state": self.hidden.space}
+        self.space = spaces.Dict({**choices.observed, **extra})
         self._state: WorldState | None = None
 
     @property
@@ -70,7 +87,18 @@ class Audience:
 
         A function of the state: a user who was looked at before is found the same.
         """
-        return self.choices.offer(observe(self.state))
+        seen = self.choices.offer(observe(self.state))
+        if self.hidden is not None:
+            seen["state"] = self.hidden.observe(self.state)
+        return seen
+
+    def text(self, row: int, served: Served | None) -> str:
+        """The page that the user at this row has just seen, for a person to read; None: a visit that has just begun."""
+        if self._state is None:
+            raise ResetNeeded("there is nothing to render yet: call reset() first")
+        if served is None:
+            return arrival_text(self.stage, self._state, row)
+        return page_text(self.stage, self._state, row, served)
 
     def show(self, actions: NDArray[Any], there: NDArray[np.bool_]) -> Served:
         """Show the users who are `there` (n,) what `actions` (n, ...) name; other users' visits are over."""

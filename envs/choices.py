@@ -92,7 +92,9 @@ class Pages(Choices):
     def offer(self, waiting: Observation) -> Arrays:
         """Candidate pages from all proposers."""
         self._offered = self.stage.source.candidates(waiting)
-        self.mask = np.ones(self._offered.sources.shape, dtype=np.int8)
+        items, pages = self.stage.world.items, self._offered.items
+        self.mask = np.empty(pages.shape[:2], dtype=np.int8)
+        _whole(pages, items.released, items.expires, waiting.steps, self.mask)
         return page_observation(waiting, self._offered, self.stage.source.retrieval)
 
     def chosen(self, actions: NDArray[Any]) -> Chosen:
@@ -136,18 +138,23 @@ class Pool(Choices):
 
     def offer(self, waiting: Observation) -> Arrays:
         """The shortlist of each user; nothing where the pool is the catalogue."""
-        self.mask = np.empty((len(waiting), self._n), dtype=np.int8)
-        slate = self.stage.world.slate_size
         if self._whole:
-            everything = np.arange(self._n, dtype=np.int32)[None]
-            _new(everything, waiting.histories, waiting.shown, slate, self.mask)
+            self.mask = self._sensible(np.arange(self._n, dtype=np.int32)[None], waiting)
             return _taste_observation(waiting, self.stage)
         entries = self._shortlist(waiting)
         self._items, self._sources = entries.items[:, :, 0], entries.sources
-        _new(self._items, waiting.histories, waiting.shown, slate, self.mask)
+        self.mask = self._sensible(self._items, waiting)
         seen = page_observation(waiting, entries, self.stage.source.retrieval)
-        seen["context"] = context(waiting, slate)  # of the pages that users saw, not of these pages of one item
+        seen["context"] = context(waiting, self.stage.world.slate_size)  # pages have more than one item
         return {_pool_name(name): values for name, values in seen.items()}
+
+    def _sensible(self, pool: NDArray[np.int32], waiting: Observation) -> Masks:
+        world, mask = self.stage.world, np.empty((len(waiting), self._n), dtype=np.int8)
+        _sensible(
+            pool, world.items.released, world.items.expires, waiting.steps, waiting.histories, waiting.shown,
+            world.slate_size, mask,
+        )  # fmt: skip
+        return mask
 
     def _shortlist(self, waiting: Observation) -> Candidates:
         """The pool as candidate pages of one item each."""
@@ -251,19 +258,59 @@ def _fill(others: NDArray[np.int32], out: NDArray[np.int32]) -> None:
                 count += 1
 
 
+@law
+def _at_hand(item: int, step: int, released: NDArray[np.int32], expires: NDArray[np.int32]) -> bool:
+    return bool(released[item] <= step < expires[item])
+
+
 @batched
-def _new(
-    items: NDArray[np.int32], histories: NDArray[np.int32], shown: NDArray[np.int32], least: int, out: Masks
+def _whole(
+    pages: NDArray[np.int32],
+    released: NDArray[np.int32],
+    expires: NDArray[np.int32],
+    steps: NDArray[np.int64],
+    out: Masks,
 ) -> None:
-    """Which items, int32 (n or 1, pool), are new to each user; all of them, where fewer than `least` are."""
+    """Which pages (n, pages, slate) hold nothing that cannot be had; all of them, where none is whole."""
+    for i in numba.prange(out.shape[0]):
+        count = 0
+        for c in range(out.shape[1]):
+            whole = True
+            for item in pages[i, c]:
+                whole &= _at_hand(item, steps[i], released, expires)
+            out[i, c] = whole
+            count += whole
+        if count == 0:
+            out[i] = 1
+
+
+@batched
+def _sensible(
+    items: NDArray[np.int32],
+    released: NDArray[np.int32],
+    expires: NDArray[np.int32],
+    steps: NDArray[np.int64],
+    histories: NDArray[np.int32],
+    shown: NDArray[np.int32],
+    least: int,
+    out: Masks,
+) -> None:
+    """Which items, int32 (n or 1, pool), can be had and are new to each user.
+
+    Where these are fewer than `least`: which can be had; where these are, too, all.
+    """
     for i in numba.prange(out.shape[0]):
         pool, count = items[np.int64(i) % items.shape[0]], 0
-        for place in range(out.shape[1]):
-            new = not (holds(histories[i], pool[place]) or holds(shown[i], pool[place]))
-            out[i, place] = new
-            count += new
-        if count < least:
-            out[i] = 1
+        for care in range(2, -1, -1):
+            if count < least:
+                count = 0
+                for place in range(out.shape[1]):
+                    item = pool[place]
+                    good = care == 0 or _at_hand(item, steps[i], released, expires)
+                    if care == 2:
+                        good &= not (holds(histories[i], item) or holds(shown[i], item))
+                    out[i, place] = good
+                    count += good
 
 
 @law

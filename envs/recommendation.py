@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import gymnasium
@@ -10,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from zsr_sim.envs.audience import Audience, Served
+from zsr_sim.envs.audience import Audience, Served, checked_render_mode
 from zsr_sim.envs.choices import Choices, Meaning, Pages, Point, Pool
 from zsr_sim.envs.stage import Arrays, Stage
 from zsr_sim.errors import InputError
@@ -24,24 +25,26 @@ _HERE = np.ones(1, dtype=np.bool_)
 class VisitEnv(gymnasium.Env[Arrays, Action], Generic[Action]):
     """What the environments share; they differ in what an action means and in what is observed of the choices."""
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # Gymnasium's own annotation
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012  # Gymnasium's own annotation
     meaning: ClassVar[Meaning]
 
-    def __init__(self, **options: Any) -> None:
-        self._begin(self.meaning.made(**options))
+    def __init__(self, render_mode: str | None = None, **options: Any) -> None:
+        self._begin(self.meaning.made(**options), render_mode)
 
     @classmethod
-    def on(cls, stage: Stage, **options: Any) -> Self:
+    def on(cls, stage: Stage, render_mode: str | None = None, **options: Any) -> Self:
         """An environment of one's own parts: `RecommendationEnv.on(Stage.of(world, population, source))`."""
         env = cls.__new__(cls)
-        env._begin(cls.meaning(stage, **options))
+        env._begin(cls.meaning(stage, **options), render_mode)
         return env
 
-    def _begin(self, choices: Choices) -> None:
+    def _begin(self, choices: Choices, render_mode: str | None) -> None:
+        self.render_mode = checked_render_mode(render_mode)
         self.stage = choices.stage
         self._choices = choices
         self._audience = Audience(choices, 1)
         self._waiting = False  # for a page: between reset and leaving
+        self._served: Served | None = None  # the last page of the visit
         self.observation_space = cast("spaces.Space[Arrays]", self._audience.space)
         self.action_space = choices.space
 
@@ -49,7 +52,7 @@ class VisitEnv(gymnasium.Env[Arrays, Action], Generic[Action]):
         """A new visit by a user drawn from the population; there are no options."""
         super().reset(seed=seed)
         self._audience.admit(_ONLY, [self.np_random])
-        self._waiting = True
+        self._waiting, self._served = True, None
         return self._look(), self._masked({})
 
     def step(self, action: Action) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
@@ -58,8 +61,18 @@ class VisitEnv(gymnasium.Env[Arrays, Action], Generic[Action]):
             raise ResetNeeded("no user is waiting for a page: call reset() first, and again after `terminated`")
         served = self._audience.show(self._checked(action), _HERE)
         left = bool(served.feedback.left[0])
-        self._waiting = not left
-        return self._look(), float(served.feedback.reward[0]), left, False, self._masked(_info(served))
+        self._waiting, self._served = not left, served
+        return self._look(), float(served.feedback.reward[0]), left, False, self._masked(self._info(served))
+
+    def render(self) -> str | None:
+        """The page just seen as text; after a reset, who has come. None unless `render_mode` is "ansi"."""
+        return self._audience.text(0, self._served) if self.render_mode == "ansi" else None
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """The mask as sb3-contrib's MaskablePPO wants it: bool, for each number of the action one after the other."""
+        if self._choices.mask is None:
+            raise InputError("the actions of this environment are points; there is nothing to mask")
+        return np.tile(self._choices.mask[0].astype(np.bool_), math.prod(self.action_space.shape or ()))
 
     def _checked(self, action: Action) -> NDArray[Any]:
         try:
@@ -74,16 +87,15 @@ class VisitEnv(gymnasium.Env[Arrays, Action], Generic[Action]):
     def _look(self) -> Arrays:
         return {name: values[0] for name, values in self._audience.look().items()}
 
+    def _info(self, served: Served) -> dict[str, Any]:
+        parts = served.parts(self.stage.world.rewards)
+        info: dict[str, Any] = {name: values[0] for name, values in served.told().items()}
+        return info | {"reward_parts": {kind: float(values[0]) for kind, values in parts.items()}}
+
     def _masked(self, info: dict[str, Any]) -> dict[str, Any]:
         if self._choices.mask is not None:
             info["action_mask"] = self._choices.mask[0]
         return info
-
-
-def _info(served: Served) -> dict[str, Any]:
-    info: dict[str, Any] = {name: values[0] for name, values in served.told().items()}
-    info["reward_parts"] = {kind: float(values[0]) for kind, values in served.parts().items()}
-    return info
 
 
 class RecommendationEnv(VisitEnv[np.int64 | int]):

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from zsr_sim.config import Settings, WorldSettings
+from zsr_sim.config import WorldSettings
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.world import World
@@ -123,8 +123,9 @@ class StageOptions(TypedDict, total=False):
     """What `gymnasium.make` takes for every id; the docstring of `RecommendationEnv` tells what each is."""
 
     data: str
-    encoder: str | None
+    world: str | None
     settings: WorldSettings | None
+    encoder: str | None
     generator: SequenceGan | None
     population: str
     observe: str
@@ -132,8 +133,9 @@ class StageOptions(TypedDict, total=False):
 
 def make_stage(
     data: str = "films",
-    encoder: str | None = None,
+    world: str | None = None,
     settings: WorldSettings | None = None,
+    encoder: str | None = None,
     n_candidates: int = 8,
     generator: SequenceGan | None = None,
     population: str = "train",
@@ -145,6 +147,10 @@ def make_stage(
     """
     if not isinstance(settings, WorldSettings | None):
         raise InputError(f"settings is {settings!r}; a zsr_sim.config.WorldSettings expected, or None for the defaults")
+    if world is not None and settings is not None:
+        raise InputError(
+            f"world is {world!r} and settings are given; give settings=WorldSettings.named({world!r}, ...) alone"
+        )
     if not isinstance(generator, SequenceGan | None):
         raise InputError(f"generator is {generator!r}; a trained SequenceGan expected, or None for retrieval alone")
     if not isinstance(n_candidates, int) or n_candidates < 2:
@@ -152,7 +158,7 @@ def make_stage(
     if population not in POPULATIONS:
         hint = nearest(str(population), POPULATIONS)
         raise InputError(f"population is {population!r}; one of {', '.join(POPULATIONS)} expected{hint}")
-    scene = _scene(str(data), encoder, settings or Settings().world)
+    scene = _scene(str(data), encoder, settings or WorldSettings.named(str(world or "standard")))
     source: CandidateSource
     if generator is None:
         source = RetrievalCandidates(scene.retrieval, scene.world.slate_size, n_candidates)

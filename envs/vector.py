@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from zsr_sim.envs.audience import Audience, Served
+from zsr_sim.envs.audience import Audience, Served, checked_render_mode
 from zsr_sim.envs.choices import Choices, Meaning, Pages, Point, Pool
 from zsr_sim.envs.registration import MAX_EPISODE_STEPS
 from zsr_sim.envs.stage import Arrays, Stage
@@ -31,6 +31,7 @@ class VisitVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
     Args:
         num_envs: users at once.
         max_episode_steps: pages after which a visit is truncated; None or -1 for no limit.
+        render_mode: "ansi", or None.
         options: as for the single environment.
 
     Raises:
@@ -38,31 +39,47 @@ class VisitVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  # Gymnasium's own annotation
-        "render_modes": [],
+        "render_modes": ["ansi"],
+        "render_fps": 1,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
     meaning: ClassVar[Meaning]
 
-    def __init__(self, num_envs: int = 1, max_episode_steps: int | None = MAX_EPISODE_STEPS, **options: Any) -> None:
-        self._begin(self.meaning.made(**options), num_envs, max_episode_steps)
+    def __init__(
+        self,
+        num_envs: int = 1,
+        max_episode_steps: int | None = MAX_EPISODE_STEPS,
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        self._begin(self.meaning.made(**options), num_envs, max_episode_steps, render_mode)
 
     @classmethod
-    def on(cls, stage: Stage, num_envs: int, max_episode_steps: int | None = MAX_EPISODE_STEPS, **options: Any) -> Self:
+    def on(
+        cls,
+        stage: Stage,
+        num_envs: int,
+        max_episode_steps: int | None = MAX_EPISODE_STEPS,
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> Self:
         """An environment of one's own parts, such as `Stage.of(world, population, source)`."""
         env = cls.__new__(cls)
-        env._begin(cls.meaning(stage, **options), num_envs, max_episode_steps)
+        env._begin(cls.meaning(stage, **options), num_envs, max_episode_steps, render_mode)
         return env
 
-    def _begin(self, choices: Choices, num_envs: int, max_episode_steps: int | None) -> None:
+    def _begin(self, choices: Choices, num_envs: int, max_episode_steps: int | None, render_mode: str | None) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs is {num_envs}; at least 1 expected")
         if max_episode_steps is not None and max_episode_steps != -1 and max_episode_steps < 1:
             raise InputError(f"max_episode_steps is {max_episode_steps}; at least 1 expected, or None for no limit")
+        self.render_mode = checked_render_mode(render_mode)
         self.stage, self.num_envs, self._choices = choices.stage, num_envs, choices
         self.max_episode_steps = None if max_episode_steps == -1 else max_episode_steps
         self._audience = Audience(choices, num_envs)
         self._generators: list[np.random.Generator] = []  # one for each row; none before the first reset
         self._over = np.zeros(num_envs, dtype=np.bool_)  # visits that ended with the last step
+        self._served: list[Served | None] = [None] * num_envs  # the last page of each visit
         self.single_observation_space = self._audience.space
         self.single_action_space = choices.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -83,6 +100,8 @@ class VisitVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
                 if seeds[row] is not None:
                     self._generators[row] = seeding.np_random(seeds[row])[0]
         self._over[rows] = False
+        for row in rows.tolist():
+            self._served[row] = None
         self._admit(rows)
         observation = self._audience.look()
         anew = np.zeros(self.num_envs, dtype=np.bool_)
@@ -101,7 +120,8 @@ class VisitVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
             truncated = there & (self._audience.state.steps >= self.max_episode_steps)
         self._admit(np.flatnonzero(self._over))
         self._over = terminated | truncated
-        observation, info = self._audience.look(), self._masked(_info(served, there), np.ones_like(there))
+        self._served = [served if seen else None for seen in there.tolist()]
+        observation, info = self._audience.look(), self._masked(self._info(served, there), np.ones_like(there))
         return observation, served.feedback.reward.astype(np.float64), terminated, truncated, info
 
     def _admit(self, rows: NDArray[np.int64]) -> None:
@@ -146,16 +166,22 @@ class VisitVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
             raise InputError(f"the action of row {wrong[0]} is {actions[wrong[0]]}; {self._choices.meaning}")
         return actions
 
+    def render(self) -> tuple[str, ...] | None:
+        """Of each user the page just seen as text; after a reset, who has come. None unless `render_mode` is "ansi"."""
+        if self.render_mode != "ansi":
+            return None
+        return tuple(self._audience.text(row, served) for row, served in enumerate(self._served))
+
+    def _info(self, served: Served, there: Bools) -> dict[str, Any]:
+        """What is said of the users who were there; a row that was reset has nothing to say."""
+        if not there.any():
+            return {}
+        parts = _rows(dict(served.parts(self.stage.world.rewards)), there)
+        return _rows(served.told() | {"reward_parts": parts}, there)
+
     def _masked(self, info: dict[str, Any], rows: Bools) -> dict[str, Any]:
         mask = self._choices.mask
         return info if mask is None else info | _rows({"action_mask": mask}, rows)
-
-
-def _info(served: Served, there: Bools) -> dict[str, Any]:
-    """What is said of the users who were there; a row that was reset has nothing to say."""
-    if not there.any():
-        return {}
-    return _rows(served.told() | {"reward_parts": _rows(served.parts(), there)}, there)
 
 
 def _rows(info: dict[str, Any], rows: Bools) -> dict[str, Any]:

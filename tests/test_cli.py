@@ -15,6 +15,7 @@ from tests.small_data import ASSIGNMENTS, write_items, write_log
 from zsr_sim.cli import app, repeat_flags
 from zsr_sim.commands import comparing
 from zsr_sim.encoders.cache import FOLDER_VARIABLE
+from zsr_sim.envs.worlds import WORLDS
 from zsr_sim.runs import read_manifest, read_metrics
 
 BROKEN_AGENT = """
@@ -353,7 +354,10 @@ def test_lists_name_what_there_is() -> None:
     ]
     known = json.loads(zsr_sim("list", "agents", "--json").stdout)
     assert known["popularity"] == {"does": "what most people consumed", "needs": "a log"}
-    assert list(json.loads(zsr_sim("list", "envs", "--json").stdout)) == ["zsr_sim/Recommendation-v0"]
+    envs = json.loads(zsr_sim("list", "envs", "--json").stdout)
+    ids = [f"zsr_sim/{kind}Recommendation-v0" for kind in ("", "Slate", "Proto")]
+    assert list(envs) == [*ids, *(f"world {name}" for name in WORLDS)]
+    assert all(envs.values())
     assert zsr_sim("list", "data").stdout.startswith("films  ")
 
 

@@ -89,6 +89,34 @@ def test_the_mask_tells_what_is_new() -> None:
         assert pool.mask[user].tolist() == [item not in old for item in range(40)]
 
 
+def test_the_mask_tells_what_can_be_had() -> None:
+    stage = tiny_stage(lifetime=3)  # item i comes on page i mod 5, and goes three pages later
+    waiting = _waiting(stage)  # on page 1
+    pool, pages = Pool(stage, n_pool=None), Pages(stage)
+    pool.offer(waiting)
+    pages.offer(waiting)
+    assert pool.mask is not None
+    assert pages.mask is not None
+    at_hand = np.isin(np.arange(40) % 5, [0, 1])
+    old = [{*waiting.histories[user].tolist(), *waiting.shown[user].tolist()} for user in range(4)]
+    assert pool.mask.tolist() == [[bool(at_hand[i]) and i not in old[user] for i in range(40)] for user in range(4)]
+    items = stage.source.candidates(waiting).items
+    whole = np.asarray(at_hand[items].all(axis=2))  # (users, pages)
+    assert pages.mask.tolist() == [row.tolist() if row.any() else [True] * 5 for row in whole]
+
+
+def test_a_page_with_an_item_that_cannot_be_had_is_masked() -> None:
+    stage = tiny_stage(slate=1, lifetime=3)
+    waiting = _waiting(stage, 50)
+    pages = Pages(stage)
+    pages.offer(waiting)
+    items = stage.source.candidates(waiting).items[:, :, 0]
+    whole = np.isin(items % 5, [0, 1])
+    assert pages.mask is not None
+    assert 0 < whole.mean() < 1
+    assert pages.mask.tolist() == [row.tolist() if row.any() else [True] * 5 for row in whole]
+
+
 def test_where_fewer_than_a_page_are_new_all_may_be_chosen() -> None:
     stage = tiny_stage(n=8)
     histories = np.array([[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [-1, 0, 1, 2, 3]], dtype=np.int32)

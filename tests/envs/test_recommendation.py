@@ -17,12 +17,14 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 import zsr_sim.envs.stage
 from tests.envs.kinds import KINDS, Kind, every_kind
 from tests.envs.stages import tiny_stage
-from zsr_sim.config import Settings
+from zsr_sim.config import Settings, WorldSettings
 from zsr_sim.encoders.space import unit
+from zsr_sim.envs.feedback import RewardWeights
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.recommendation import RecommendationEnv
 from zsr_sim.envs.registration import RECOMMENDATION, known_envs
 from zsr_sim.envs.stage import Stage, make_stage
+from zsr_sim.envs.traits import Trait
 from zsr_sim.envs.vector import RecommendationVectorEnv
 from zsr_sim.envs.world import World
 from zsr_sim.errors import InputError
@@ -94,11 +96,10 @@ def test_what_is_shown_is_the_candidate_and_the_reward_is_its_clicks() -> None:
     rewards = []
     for action in itertools.islice(itertools.cycle(range(5)), 200):
         following, reward, terminated, _, info = env.step(action)
-        np.testing.assert_array_equal(
-            vectors[info["items"]].mean(axis=0), observation["candidates"].reshape(5, -1)[action]
-        )
+        mean = vectors[info["items"]].mean(axis=0)
+        np.testing.assert_allclose(observation["candidates"].reshape(5, -1)[action], mean, atol=1e-6)
         assert info["source"] == ["similarity", "neighbours", "popularity", "contrast", "popular contrast"][action]
-        assert reward == info["clicks"].sum() == info["reward_parts"]["click"]
+        assert reward == info["clicks"].sum() == info["reward_parts"]["click"] == sum(info["reward_parts"].values())
         rewards.append(reward)
         observation = env.reset()[0] if terminated else following
     assert 0 < np.mean(rewards) < 3
@@ -176,11 +177,74 @@ def test_parts_that_do_not_belong_together() -> None:
         ({"settings": {"slate_size": 5}}, "WorldSettings expected"),
         ({"generator": "runs/x"}, "a trained SequenceGan expected"),
         ({"data": "flims"}, "did you mean 'films'"),
+        ({"observe": "stat"}, "did you mean 'state'"),
+        ({"world": "bordom"}, "did you mean 'boredom'"),
+        ({"world": "boredom", "settings": WorldSettings()}, r"settings=WorldSettings.named\('boredom', ...\) alone"),
+        ({"render_mode": "human"}, "'ansi' expected"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         RecommendationEnv(**arguments)
+
+
+@every_kind
+def test_the_reward_is_the_sum_of_its_parts(kind: Kind) -> None:
+    rewards = RewardWeights(click=0.5, like=2.0, purchase=7.0, dwell=0.01)
+    stage = tiny_stage(base_click_rate=0.6, rewards=rewards, like_rate=0.6, purchase_rate=0.5)
+    env = kind.make(stage).unwrapped
+    env.action_space.seed(0)
+    totals = np.zeros(4)
+    for seed in range(40):
+        env.reset(seed=seed)
+        _, reward, _, _, info = env.step(env.action_space.sample())
+        parts = info["reward_parts"]
+        amounts = [info[name].sum() for name in ("clicks", "likes", "purchases", "dwell")]
+        np.testing.assert_allclose(list(parts.values()), np.multiply(amounts, rewards), rtol=1e-6)
+        assert reward == pytest.approx(sum(parts.values()), rel=1e-6)
+        assert not (info["clicks"] & info["skips"]).any()
+        assert not (info["likes"] & ~info["clicks"]).any()
+        totals += list(parts.values())
+    assert list(parts) == ["click", "like", "purchase", "dwell"]
+    assert (totals > 0).all()
+
+
+@every_kind
+def test_the_hidden_state_can_be_observed(kind: Kind) -> None:
+    stage = tiny_stage(observe="state", patience=4.0, patience_sd=0.2, purchase_delay=3.0)
+    env = kind.make(stage)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped, skip_render_check=True)
+        sb3_check_env(env)
+    assert set(env.observation_space) == set(kind.make(tiny_stage()).observation_space) | {"state"}
+
+
+@pytest.mark.parametrize("name", ["pages", "pool", "catalogue"])
+def test_masks_are_told_as_gymnasium_and_sb3_contrib_want_them(name: str) -> None:
+    env = KINDS[name].make(tiny_stage(lifetime=3))
+    _, info = env.reset(seed=0)
+    for _ in range(5):
+        mask = info["action_mask"]
+        assert mask.dtype == np.int8
+        positions = env.get_wrapper_attr("action_masks")()
+        if name == "pages":
+            assert env.action_space.contains(env.action_space.sample(mask=mask))
+            np.testing.assert_array_equal(positions, mask)
+        else:
+            action = env.action_space.sample(mask=(mask,) * 3)
+            assert mask[action].all()
+            np.testing.assert_array_equal(positions.reshape(3, -1), np.tile(mask, (3, 1)))
+        _, _, terminated, _, info = env.step(env.action_space.sample())
+        if terminated:
+            _, info = env.reset()
+
+
+def test_points_have_no_mask() -> None:
+    env = KINDS["point"].make(tiny_stage()).unwrapped
+    assert "action_mask" not in env.reset(seed=0)[1]
+    with pytest.raises(InputError, match="nothing to mask"):
+        env.action_masks()
 
 
 LEARNERS = [
@@ -233,5 +297,9 @@ def test_made_by_id_on_the_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert test.world is batched.unwrapped.stage.world  # read and fitted once
     trained, kept = (s.population.visit(np.arange(20)).people for s in (batched.unwrapped.stage, test))
     assert not set(trained.tolist()) & set(kept.tolist())
+    bored: Any = gymnasium.make("zsr_sim/ProtoRecommendation-v0", world="boredom", render_mode="ansi").unwrapped
+    assert bored.reset(seed=0)[0]["history"].shape == (64,)
+    assert str(bored.render()).startswith("User ")
+    assert (bored._audience.state.users.traits[:, Trait.LEAVE_SLOPE] == 0).all()
     smaller = Settings().world.model_copy(update={"slate_size": 4, "dimensions": 8})
     assert make_stage(settings=smaller).world.items.vectors.shape[1] == 8

@@ -22,9 +22,10 @@ def _same(a: Any, b: Any) -> bool:
 @every_kind
 @pytest.mark.parametrize("generated", [0, 3])
 def test_batched_equals_one_by_one(kind: Kind, generated: int) -> None:
-    stage, n, limit = tiny_stage(generated=generated), 7, 6
-    batched = kind.make_vec(stage, n, limit)
-    one_by_one = SyncVectorEnv([lambda: kind.make(stage, limit)] * n)
+    observe = "state" if generated else "partial"
+    stage, n, limit = tiny_stage(generated=generated, observe=observe, lifetime=7, return_rate=0.1), 7, 6
+    batched = kind.make_vec(stage, n, limit, render_mode="ansi")
+    one_by_one = SyncVectorEnv([lambda: kind.make(stage, limit, render_mode="ansi")] * n)
     assert batched.observation_space == one_by_one.observation_space
     assert batched.action_space == one_by_one.action_space
     assert batched.metadata["autoreset_mode"] is one_by_one.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
@@ -35,6 +36,7 @@ def test_batched_equals_one_by_one(kind: Kind, generated: int) -> None:
         actions = batched.action_space.sample()
         ours, theirs = batched.step(actions), one_by_one.step(actions)
         assert _same(ours, theirs)
+        assert batched.render() == one_by_one.render()
         ends += ours[2].sum(), (ours[3] & ~ours[2]).sum()
     assert min(ends) >= 5  # both ways to end, and an autoreset after each
     mask = np.arange(n) % 3 == 0
