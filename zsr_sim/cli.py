@@ -206,6 +206,35 @@ def compare(
     _print(comparing.compare(job, agents, out, _screen(as_json), manner), as_json)
 
 
+@app.command(cls=ManyValues)
+def recommend(
+    data: Data,
+    agent: Annotated[str, typer.Option(help="a name (zsr-sim list agents), a run folder, module:Class")],
+    histories: Annotated[Path, typer.Option(help="user_id, item_id, timestamp; of anybody (.csv .parquet .jsonl)")],
+    out: Annotated[Path, typer.Option(help="user_id, item_id, rank, score (.csv .parquet .jsonl)")],
+    k: Annotated[int, typer.Option("--k", min=1, help="items for each user")] = 20,
+    keep_seen: Annotated[bool, typer.Option("--keep-seen", help="items of the history may come again")] = False,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(help="what may be recommended, item_id; with texts also new items", show_default=False),
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="say which history items spoke for each one")] = False,
+    seed: Seed = 0,
+    encoder: Encoder = None,
+    config: Config = None,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """The best items for given histories, also of people and items that no log has seen."""
+    from zsr_sim.commands import recommend as command
+
+    request = command.Request(
+        data, agent, histories, out, k, keep_seen, candidates, explain, seed, encoder, config, assignments or []
+    )
+    found = command.recommend(request, _screen(as_json))
+    _say(found if as_json else {}, [], as_json)
+
+
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="run folders")],

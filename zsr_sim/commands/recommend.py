@@ -1,0 +1,249 @@
+"""The work behind `zsr-sim recommend`: the best items for given histories, also of people and items nobody has met."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from zsr_sim.agents.protocol import CheckedAgent, Explaining, Scoring
+from zsr_sim.catalogue import Catalogue
+from zsr_sim.commands.rankers import find_ranker
+from zsr_sim.config import load_settings
+from zsr_sim.console import Phases, Screen
+from zsr_sim.datasets.histories import Histories, read_candidates, read_histories
+from zsr_sim.datasets.tables import SUFFIXES
+from zsr_sim.encoders.cache import VectorCache, encode_texts
+from zsr_sim.encoders.text import load_encoder
+from zsr_sim.envs.observation import Observation
+from zsr_sim.envs.population import HISTORY_LENGTH
+from zsr_sim.errors import InputError
+from zsr_sim.evaluation.next_item import best_items, block_rows, item_scores
+from zsr_sim.experiment import Scene, make_scene
+from zsr_sim.generation.retrieval import Retrieval
+from zsr_sim.interactions import id_keys
+from zsr_sim.runs import write_whole
+
+TOLD = 3  # history items that are named for a recommendation
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for. k: items for each user, fewer where there are no more that are new to the user."""
+
+    data: str
+    agent: str
+    histories: Path
+    out: Path
+    k: int = 20
+    keep_seen: bool = False
+    candidates: Path | None = None
+    explain: bool = False
+    seed: int = 0
+    encoder: str | None = None
+    config: Path | None = None
+    assignments: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """The best items of some users: items int32 (n, k), best first, -1 for none; scores float32 (n, k).
+
+    shares: float64 (n, k, length), beside the histories: what spoke for each item; None where nobody asked.
+    """
+
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    shares: NDArray[np.float64] | None
+
+
+def recommend(request: Request, screen: Screen) -> dict[str, Any]:
+    """Write the file of recommendations, whole or not at all; returns what was done."""
+    suffix = _suffix(request)
+    settings = load_settings(request.config, request.assignments)
+    ranker = find_ranker(request.agent)
+    with Phases(screen) as phases:
+        scene = make_scene(
+            request.data, settings.world, request.encoder,
+            lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
+        )  # fmt: skip
+        histories = read_histories(request.histories, scene.dataset.catalogue)
+        scene, allowed = _scene_of_candidates(_whole_log(scene), request)
+        agent = ranker.build(
+            scene, settings, request.seed, lambda name, done, total, _: phases.show(name, done, total, "")
+        )
+    if request.explain and not isinstance(agent, Explaining):
+        raise InputError(f"--explain: {agent.name} cannot say which items spoke for another; similarity can")
+    for note in histories.notes:
+        screen.line(note)
+    if scene.dataset.interactions is None:
+        screen.line(f"{scene.dataset.catalogue.name} has no log: what counts as popular is made up")
+    parts = list(_blocks(agent, histories, allowed, request))
+    table = _table(parts, histories, scene.dataset.catalogue)
+    request.out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(request.out, _content(table, suffix, request.out.suffix == ".gz"))
+    explained = _explanations(parts, histories, scene.dataset.catalogue) if request.explain else []
+    for entry in explained:
+        screen.line(_words(entry, scene.dataset.catalogue))
+    screen.line(f"{len(table):,} recommendations for {len(histories):,} users: {request.out}")
+    return {
+        "agent": agent.name,
+        "out": str(request.out),
+        "users": len(histories),
+        "recommendations": len(table),
+        "candidates": int(allowed.sum()),
+        "unknown_interactions": histories.unknown,
+        "users_without_known_items": histories.strangers,
+    } | ({"explanations": explained} if request.explain else {})
+
+
+def _suffix(request: Request) -> str:
+    """How the file is written; raises InputError for a name that does not say, or one of the inputs."""
+    name = request.out.name.removesuffix(".gz")
+    suffix = Path(name).suffix
+    if suffix not in SUFFIXES or (suffix == ".parquet" and name != request.out.name):
+        raise InputError(f"--out {request.out}: expected a name that ends in .csv, .jsonl (each also .gz) or .parquet")
+    for given in (request.histories, request.candidates):
+        if given is not None and given.exists() and request.out.exists() and given.samefile(request.out):
+            raise InputError(f"--out {request.out} is a file that is read; choose another name")
+    if request.out.is_dir() or any(parent.is_file() for parent in request.out.parents):
+        raise InputError(f"--out {request.out}: a file in a folder is expected; choose another name")
+    return suffix
+
+
+def _whole_log(scene: Scene) -> Scene:
+    """The scene with everybody's log to learn from: nobody is kept back for a comparison here."""
+    log = scene.dataset.interactions
+    if log is None:
+        return scene
+    popularity = np.bincount(log.items, minlength=len(scene.vectors)).astype(np.float32)
+    return replace(scene, log=log, retrieval=Retrieval(scene.vectors, popularity))
+
+
+def _scene_of_candidates(scene: Scene, request: Request) -> tuple[Scene, NDArray[np.bool_]]:
+    """The scene, with the new items that the candidates bring, and what may be recommended, bool (n_items,)."""
+    n = len(scene.dataset.catalogue)
+    if request.candidates is None:
+        return scene, np.ones(n, dtype=np.bool_)
+    rows, new = read_candidates(request.candidates, scene.dataset.catalogue)
+    if new is not None:
+        scene = _with_items(scene, new, request.encoder)
+    allowed = np.zeros(len(scene.dataset.catalogue), dtype=np.bool_)
+    allowed[rows] = True
+    return scene, allowed
+
+
+def _with_items(scene: Scene, new: Catalogue, encoder: str | None) -> Scene:
+    """The scene with more items, which nobody has consumed; its users and their world stay as they are."""
+    old = scene.dataset.catalogue
+    joined = Catalogue(
+        old.name, old.item_ids + new.item_ids, old.texts + new.texts, old.titles + new.titles,
+        pd.concat([old.columns, new.columns], ignore_index=True),
+    )  # fmt: skip
+    more, _ = encode_texts(new.texts, load_encoder(encoder), VectorCache())
+    text_vectors = np.concatenate([scene.text_vectors, more])
+    vectors = scene.space.project(text_vectors)
+    popularity = np.concatenate([scene.retrieval.popularity, np.zeros(len(new), dtype=np.float32)])
+    return replace(
+        scene, dataset=replace(scene.dataset, catalogue=joined), text_vectors=text_vectors, vectors=vectors,
+        retrieval=Retrieval(vectors, popularity),
+    )  # fmt: skip
+
+
+def _blocks(
+    agent: CheckedAgent, histories: Histories, allowed: NDArray[np.bool_], request: Request
+) -> Iterator[Recommended]:
+    """The best items, so many users at once that their scores fit into memory."""
+    whole = Observation.of_histories(histories.windows(HISTORY_LENGTH), request.seed)
+    whole = replace(whole, users=id_keys(histories.user_ids))  # luck that does not depend on who else is in the file
+    step = block_rows(len(allowed))
+    for start in range(0, len(histories), step):
+        observation = whole.take(slice(start, start + step))
+        scores = item_scores(agent, observation)  # (rows, n_items)
+        if not isinstance(agent, Scoring):
+            scores[scores == 0] = -np.inf  # never on any of its pages
+        scores[:, ~allowed] = -np.inf
+        if not request.keep_seen:
+            for row in range(len(observation)):
+                scores[row, histories.seen(start + row)] = -np.inf
+        items = best_items(scores, request.k)
+        best = np.take_along_axis(scores, np.maximum(items, 0).astype(np.int64), axis=1)
+        yield Recommended(items, best, _shares(agent, observation, items) if request.explain else None)
+
+
+def _shares(agent: CheckedAgent, observation: Observation, items: NDArray[np.int32]) -> NDArray[np.float64]:
+    assert isinstance(agent, Explaining)  # `recommend` has refused others
+    columns = [agent.explain(observation, np.maximum(column, 0)) for column in items.T]
+    return np.stack(columns, axis=1)
+
+
+def _table(parts: Sequence[Recommended], histories: Histories, catalogue: Catalogue) -> pd.DataFrame:
+    items = np.concatenate([part.items for part in parts])
+    users, ranks = np.nonzero(items >= 0)
+    return pd.DataFrame(
+        {
+            "user_id": pd.array(np.array(histories.user_ids, dtype=object)[users], dtype="str"),
+            "item_id": pd.array(np.array(catalogue.item_ids, dtype=object)[items[users, ranks]], dtype="str"),
+            "rank": ranks + 1,
+            "score": np.concatenate([part.scores for part in parts])[users, ranks],
+        }
+    )
+
+
+def _content(table: pd.DataFrame, suffix: str, zipped: bool) -> bytes:
+    if suffix == ".parquet":
+        buffer = io.BytesIO()
+        table.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+    if suffix == ".csv":
+        text = table.to_csv(index=False, lineterminator="\n")
+    else:
+        text = table.to_json(orient="records", lines=True, force_ascii=False, double_precision=8)
+    return gzip.compress(text.encode(), mtime=0) if zipped else text.encode()
+
+
+def _explanations(parts: Sequence[Recommended], histories: Histories, catalogue: Catalogue) -> list[dict[str, Any]]:
+    """For every recommendation the history items that spoke for it most, ready for JSON."""
+    windows = histories.windows(HISTORY_LENGTH)
+    entries, user = [], 0
+    for part in parts:
+        assert part.shares is not None
+        for items, shares in zip(part.items, part.shares, strict=True):
+            for rank, item in enumerate(items[items >= 0]):
+                order = np.argsort(-shares[rank], kind="stable")[:TOLD]
+                spoke = [(catalogue.item_ids[windows[user, j]], float(shares[rank, j])) for j in order]
+                entries.append(
+                    {
+                        "user_id": histories.user_ids[user],
+                        "item_id": catalogue.item_ids[item],
+                        "rank": rank + 1,
+                        "because": [{"item_id": name, "share": share} for name, share in spoke if share > 0],
+                    }
+                )
+            user += 1
+    return entries
+
+
+def _words(entry: dict[str, Any], catalogue: Catalogue) -> str:
+    """One recommendation in words: "u7, 1st: Heat (1995), because of Ronin (1998) 41 %, Casino (1995) 30 %"."""
+    because = ", ".join(
+        f"{_title(catalogue, reason['item_id'])} {100 * reason['share']:.0f} %" for reason in entry["because"]
+    )
+    told = f"because of {because}" if because else "for a user of whom nothing speaks for it"
+    return f"{_printable(entry['user_id'])}, {entry['rank']}: {_title(catalogue, entry['item_id'])}, {told}"
+
+
+def _title(catalogue: Catalogue, item_id: str) -> str:
+    return _printable(catalogue.titles[catalogue.index[item_id]])
+
+
+def _printable(text: str) -> str:
+    """Text from data on one line, without characters that move a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
