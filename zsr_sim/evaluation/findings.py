@@ -34,9 +34,8 @@ def _precision(comparison: Mapping[str, Any]) -> Iterator[str]:
     pairing, adjusted = comparison.get("pairing_factor"), comparison.get("adjusted_factor")
     if pairing is None or adjusted is None:
         return
-    said = f"The same users make the interval {pairing:.1f} times as narrow as other users would"
-    taken_out = f", and with known luck taken out {adjusted:.1f} times" if adjusted != pairing else ""
-    yield said + taken_out
+    said = f"Pairing makes the interval {pairing:.1f} times narrower than other users for each strategy would"
+    yield said + (f"; with known luck taken out as well, {adjusted:.1f} times" if adjusted != pairing else "")
 
 
 def _worlds(worlds: Mapping[str, Any] | None, candidate: str) -> Iterator[str]:

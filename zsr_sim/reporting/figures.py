@@ -164,24 +164,24 @@ def reward_curve(
     return _save(figure, path)
 
 
-def policy_curves(metrics: Metrics, path: Path) -> Path:
+def policy_curves(metrics: Metrics, path: Path, phase: str = "policy") -> Path:
     """Draw how the policy learned, one small figure each, and write it as a PNG; figures without values are left out.
 
-    Raises InputError where no line of phase "policy" has any of them.
+    Raises InputError where no line of that phase has any of them.
     """
-    return _small_multiples(metrics, "policy", POLICY_PANELS, "policy update", path)
+    return _small_multiples(metrics, phase, POLICY_PANELS, "policy update", path)
 
 
-def generator_curves(metrics: Metrics, path: Path) -> Path:
+def generator_curves(metrics: Metrics, path: Path, phase: str = "generator") -> Path:
     """Draw how the generator learned and write it as a PNG, with a line where the discriminator joins.
 
-    Raises InputError where no line of phase "generator" has any of the figures.
+    Raises InputError where no line of that phase has any of the figures.
     """
-    rows = [line for line in metrics if line["phase"] == "generator"]
+    rows = [line for line in metrics if line["phase"] == phase]
     judged = [line["step"] for line in rows if line.get("discriminator_accuracy") is not None]
     alone = [line["step"] for line in rows if judged and line["step"] < min(judged)]
     joins = max(alone) if alone else None
-    return _small_multiples(rows, "generator", GENERATOR_PANELS, "training step", path, joins)
+    return _small_multiples(rows, phase, GENERATOR_PANELS, "training step", path, joins)
 
 
 @matplotlib.rc_context(_STYLE)

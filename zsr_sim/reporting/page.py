@@ -6,6 +6,7 @@ The page is one file without scripts that asks the network for nothing. All text
 from __future__ import annotations
 
 import base64
+import itertools
 import shlex
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,10 @@ from typing import Any, NamedTuple
 
 import jinja2
 
+from zsr_sim.evaluation.findings import findings, remarks
+from zsr_sim.evaluation.planning import plan_words
 from zsr_sim.evaluation.verdict import VERDICT_RULE, verdict_sentence
+from zsr_sim.reporting.bars import metric_bars, segment_bars, world_bars
 from zsr_sim.reporting.figures import (
     DPI,
     GENERATOR_PANELS,
@@ -28,7 +32,7 @@ from zsr_sim.reporting.figures import (
     reward_curve,
 )
 from zsr_sim.reporting.numbers import against, decimals, p_value, relative_to, signed, with_interval
-from zsr_sim.runs import METRICS, read_manifest, read_metrics, read_results, write_whole
+from zsr_sim.runs import METRICS, read_manifest, read_metrics, read_results, read_walks, write_whole
 
 REPORT = "report.html"
 _RETURN = Panel("return", "return per visit (clicks)")
@@ -37,11 +41,12 @@ _MORE_METRICS = {"satisfaction": "satisfaction", "diversity": "diversity", "gene
 
 
 class Findings(NamedTuple):
-    """What a run folder holds. results is empty where nothing was compared, metrics where nothing was trained."""
+    """What a run folder holds. results and walks: empty where nothing was compared; metrics: where nothing learned."""
 
     manifest: dict[str, Any]
     metrics: Metrics
     results: Mapping[str, Any]
+    walks: Mapping[str, Any]
 
     @property
     def comparisons(self) -> list[dict[str, Any]]:
@@ -58,51 +63,65 @@ class Picture(NamedTuple):
     alternative: Callable[[Findings], str]
 
 
-def _has(phase: str, panels: tuple[Panel, ...]) -> Callable[[Findings], bool]:
-    return lambda run: any(Curves.of(run.metrics, phase, panel.name) for panel in panels)
+def _pictures(run: Findings) -> dict[str, Picture]:
+    """The standard figures by file name, in the order of the page; a set of them for each strategy that learned."""
+    learners = dict.fromkeys(line["phase"].partition(", ")[2] for line in run.metrics)
+    curves = {name: _learning_pictures(name) for name in learners or [""]}
+    first = {file: picture for sets in curves.values() for file, picture in list(sets.items())[:1]}
+    comparison = {
+        "comparison.png": Picture(
+            lambda run: bool(run.comparisons),
+            lambda run, path: comparison_plot(run.results, path),
+            "Return of each strategy on users never trained on. The intervals are those of the strategies; the "
+            "differences on the right are taken user by user, which makes them narrower.",
+            lambda run: "Return with 95 % interval: " + _strategies_told(run.results),
+        )
+    }
+    return first | comparison | {file: picture for sets in curves.values() for file, picture in sets.items()}
 
 
-PICTURES = {
-    "reward_curve.png": Picture(
-        _has("policy", (_RETURN,)),
-        lambda run, path: reward_curve(run.metrics, path),
-        "Return per visit while the strategy learns, on users it trains with.",
-        lambda run: "Curves over policy updates: " + _told(run.metrics, "policy", (_RETURN,)),
-    ),
-    "comparison.png": Picture(
-        lambda run: bool(run.comparisons),
-        lambda run, path: comparison_plot(run.results, path),
-        "Return of each strategy on users never trained on. The intervals are those of the strategies; the differences "
-        "on the right are taken user by user, which makes them narrower.",
-        lambda run: "Return with 95 % interval: " + _strategies_told(run.results),
-    ),
-    "generator.png": Picture(
-        _has("generator", GENERATOR_PANELS),
-        lambda run, path: generator_curves(run.metrics, path),
-        "How the sequence generator learned: likelihood first, then against the discriminator.",
-        lambda run: "Curves over training steps: " + _told(run.metrics, "generator", GENERATOR_PANELS),
-    ),
-    "policy.png": Picture(
-        _has("policy", POLICY_PANELS),
-        lambda run, path: policy_curves(run.metrics, path),
-        "How the policy learned.",
-        lambda run: "Curves over policy updates: " + _told(run.metrics, "policy", POLICY_PANELS),
-    ),
-}
-"""The standard figures by file name, in the order of the page."""
+def _learning_pictures(name: str) -> dict[str, Picture]:
+    """How a strategy learned; `name` is empty where only one did."""
+    of, file = f" of {name}" if name else "", f"_{name.replace(':', '-')}" if name else ""
+    policy, generator = (f"{phase}, {name}" if name else phase for phase in ("policy", "generator"))
+
+    def has(phase: str, panels: tuple[Panel, ...]) -> Callable[[Findings], bool]:
+        return lambda run: any(Curves.of(run.metrics, phase, panel.name) for panel in panels)
+
+    return {
+        f"reward_curve{file}.png": Picture(
+            has(policy, (_RETURN,)),
+            lambda run, path: reward_curve(run.metrics, path, name=name or "in training", phase=policy),
+            f"Return per visit while the strategy{f' {name}' if name else ''} learns, on users it trains with.",
+            lambda run: f"Curves{of} over policy updates: " + _told(run.metrics, policy, (_RETURN,)),
+        ),
+        f"generator{file}.png": Picture(
+            has(generator, GENERATOR_PANELS),
+            lambda run, path: generator_curves(run.metrics, path, generator),
+            f"How the sequence generator{of} learned: likelihood first, then against the discriminator.",
+            lambda run: f"Curves{of} over training steps: " + _told(run.metrics, generator, GENERATOR_PANELS),
+        ),
+        f"policy{file}.png": Picture(
+            has(policy, POLICY_PANELS),
+            lambda run, path: policy_curves(run.metrics, path, policy),
+            f"How the policy{of} learned.",
+            lambda run: f"Curves{of} over policy updates: " + _told(run.metrics, policy, POLICY_PANELS),
+        ),
+    }
 
 
 def write_report(folder: Path) -> Path:
     """Write folder/report.html about the run in a folder, whatever it has come to; figures it lacks are drawn.
 
-    Every PNG in folder/figures is shown, those of `PICTURES` first. Raises InputError where the folder holds no run or
+    Every PNG in folder/figures is shown, the standard ones first. Raises InputError where the folder holds no run or
     one of its files is broken.
     """
     metrics = read_metrics(folder) if (folder / METRICS).exists() else []
-    run = Findings(read_manifest(folder), metrics, read_results(folder) or {})
+    run = Findings(read_manifest(folder), metrics, read_results(folder) or {}, read_walks(folder))
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
-    for name, picture in PICTURES.items():
+    pictures = _pictures(run)
+    for name, picture in pictures.items():
         if picture.needs(run) and not (figures / name).exists():
             picture.draw(run, figures / name)
     environment = jinja2.Environment(
@@ -112,13 +131,14 @@ def write_report(folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template(REPORT).render(_content(folder.resolve().name, run, figures))
+    page = environment.get_template(REPORT).render(_content(folder.resolve().name, run, figures, pictures))
     write_whole(folder / REPORT, page.encode())
     return folder / REPORT
 
 
-def _content(name: str, run: Findings, figures: Path) -> dict[str, Any]:
+def _content(name: str, run: Findings, figures: Path, pictures: Mapping[str, Picture]) -> dict[str, Any]:
     """What the template shows: strings only, in lists and pairs."""
+    learners = dict.fromkeys(line["phase"].partition(", ")[2] for line in run.metrics)
     manifest = {key: value for key, value in run.manifest.items() if key not in ("config", "command")}
     world = {key: value for key, value in run.results.get("world", {}).items() if key != "trust"}
     return {
@@ -137,15 +157,63 @@ def _content(name: str, run: Findings, figures: Path) -> dict[str, Any]:
         "more_names": list(_MORE_METRICS.values()),
         "comparisons": [_comparison_row(c) for c in run.comparisons],
         "guardrails": [row for c in run.comparisons for row in _guardrail_rows(c, run.results["strategies"])],
-        "pictures": [_inlined(path, run) for path in _ordered(figures)],
-        "learning": [
-            *_course(run.metrics, "generator", GENERATOR_PANELS),
-            *_course(run.metrics, "policy", (_RETURN, *POLICY_PANELS)),
+        "pictures": [_inlined(path, run, pictures.get(path.name)) for path in _ordered(figures, pictures)],
+        "learning": [row for learner in learners for row in _learned(run.metrics, learner)],
+        "found": [
+            (c["candidate"], [_unbroken(f"{said}.") for said in findings(run.results, c["candidate"])])
+            for c in run.comparisons
         ],
+        "remarks": [_unbroken(f"{said}.") for said in remarks(run.results)],
+        "plan": [_unbroken(line) for line in plan_words(run.results.get("plan", {}))],
+        "effects": metric_bars(run.results) if run.comparisons else [],
+        "worlds": world_bars(run.results),
+        "segments": segment_bars(run.results) if run.comparisons else [],
+        "support": _support_rows(run.results),
+        "walk": _walk(run),
         "world": list(_flat(world)),
         "settings": list(_flat(run.manifest["config"])),
         "manifest": list(_flat(manifest)),
         "command": shlex.join(run.manifest["command"]),
+    }
+
+
+def _learned(metrics: Metrics, learner: str) -> Iterator[tuple[str, str, str]]:
+    of = f", {learner}" if learner else ""
+    for phase, panels in (("generator", GENERATOR_PANELS), ("policy", (_RETURN, *POLICY_PANELS))):
+        for title, first, last in _course(metrics, phase + of, panels):
+            yield title + of, first, last
+
+
+def _support_rows(results: Mapping[str, Any]) -> list[list[str]]:
+    """What lies outside the log, where there is an outside."""
+    return [
+        [
+            name,
+            *(f"{100 * found['shown_outside'][side]:.1f} %" for side in ("baseline", "candidate")),
+            *(f"{100 * found['return_outside'][side]:.1f} %" for side in ("baseline", "candidate")),
+            f"{found['distance']['candidate']:.3f}",
+            "no gain" if found["gain_outside"] is None else f"{100 * found['gain_outside']:.0f} %",
+        ]
+        for name, found in results.get("support", {}).items()
+        if found["items_outside"] > 0
+    ]
+
+
+def _walk(run: Findings) -> dict[str, Any] | None:
+    """Three visits under the baseline and one candidate: the first that ships, or the first."""
+    order = sorted((c for c in run.comparisons if c["candidate"] in run.walks), key=lambda c: c["verdict"] != "ship")
+    if not order:
+        return None
+    baseline, candidate = order[0]["baseline"], order[0]["candidate"]
+    return {"baseline": baseline, "candidate": candidate, "visits": [_visit(v) for v in run.walks[candidate]]}
+
+
+def _visit(walk: Mapping[str, Any]) -> dict[str, Any]:
+    sides = [walk["baseline"], walk["candidate"]]
+    clicks = [sum(clicked for page in side for _, clicked in page["items"]) for side in sides]
+    return {
+        "title": f"User {walk['user']}: {clicks[0]} clicks on {len(sides[0])} pages; {clicks[1]} on {len(sides[1])}",
+        "pages": list(enumerate(itertools.zip_longest(*sides), 1)),
     }
 
 
@@ -179,15 +247,23 @@ def _more_rows(results: Mapping[str, Any]) -> list[list[str]]:
 def _comparison_row(comparison: dict[str, Any]) -> list[str]:
     low, high = comparison["ci95"]
     d = decimals(low, high, 2)
-    factor, needed = comparison["pairing_factor"], comparison["users_needed"]
+    factors = [f"{f:.1f}" for f in (comparison["pairing_factor"], comparison["adjusted_factor"]) if f is not None]
+    needed = comparison["users_needed"]
     return [
         comparison["candidate"],
         f"{signed(comparison['difference'], d)} [{low:.{d}f}, {high:.{d}f}]",
-        p_value(comparison["p_value"]),
+        _plainly(comparison["plain"]),
+        f"{p_value(comparison['p_value'])} / {p_value(comparison['p_value_holm'])}",
         f"{comparison['minimum_detectable_effect']:.{d}f}",
-        f"{factor:.1f}" if factor is not None else "no spread",
+        " / ".join(factors) or "no spread",
         comparison["verdict"] + (f" ({needed:,} users would settle it)" if needed else ""),
     ]
+
+
+def _plainly(plain: Mapping[str, Any]) -> str:
+    low, high = plain["ci95"]
+    d = decimals(low, high, 2)
+    return f"{signed(plain['difference'], d)} [{low:.{d}f}, {high:.{d}f}]"
 
 
 def _guardrail_rows(comparison: dict[str, Any], strategies: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -195,7 +271,8 @@ def _guardrail_rows(comparison: dict[str, Any], strategies: Mapping[str, Any]) -
         metric = guardrail["metric"]
         mean = strategies[comparison["baseline"]][metric]["mean"]
         outcome = "worse" if guardrail["worse"] else "not shown to be harmless" if guardrail["fails"] else "holds"
-        allowed = f"{-100 * guardrail['margin'] / abs(mean):.1f} %" if mean else f"{-guardrail['margin']:.3f}"
+        limit = guardrail["margin"] if guardrail["less_is_better"] else -guardrail["margin"]
+        allowed = f"{100 * limit / abs(mean):+.1f} %" if mean else f"{limit:+.3f}"
         difference = relative_to(mean, guardrail["difference"], guardrail["ci95"])
         yield [comparison["candidate"], metric.replace("_", " "), difference, allowed, outcome]
 
@@ -218,15 +295,14 @@ def _strategies_told(results: Mapping[str, Any]) -> str:
     return "; ".join(f"{name} {with_interval(metrics['return'])}" for name, metrics in results["strategies"].items())
 
 
-def _ordered(figures: Path) -> list[Path]:
-    order = {name: place for place, name in enumerate(PICTURES)}
+def _ordered(figures: Path, pictures: Mapping[str, Picture]) -> list[Path]:
+    order = {name: place for place, name in enumerate(pictures)}
     return sorted(figures.glob("*.png"), key=lambda path: (order.get(path.name, len(order)), path.name))
 
 
-def _inlined(path: Path, run: Findings) -> dict[str, Any]:
+def _inlined(path: Path, run: Findings, picture: Picture | None) -> dict[str, Any]:
     content = path.read_bytes()
     width, height = (round(side * _CSS_DPI / DPI) for side in struct.unpack(">II", content[16:24]))  # PNG, IHDR
-    picture = PICTURES.get(path.name)
     named = path.stem.replace("_", " ")
     known = picture if picture and picture.needs(run) else None
     return {
