@@ -103,10 +103,9 @@ def shortlist(generator: Generator, items: Items, histories: Tensor, left_out: T
     rows, columns = torch.nonzero(left_out >= 0, as_tuple=True)
     columns = left_out[rows, columns]
     scores[rows, columns] -= _LEFT_OUT
-    late = torch.zeros(scores.shape, dtype=torch.bool)
-    late[rows, columns] = True
-    best = scores.topk(min(max(SHORTLIST, length), scores.shape[1]), dim=1).indices
-    return Shortlist(best, _LEFT_OUT * late.gather(1, best).to(items.points.dtype))
+    best = scores.topk(min(max(SHORTLIST, length), scores.shape[1]), dim=1)
+    late = best.values < best.values[:, :1] - _LEFT_OUT / 2  # none, where all are left out: then all are alike
+    return Shortlist(best.indices, _LEFT_OUT * late.to(items.points.dtype))
 
 
 def write(

@@ -62,17 +62,13 @@ class Hop(nn.Module):
         asked: Tensor = self.ask(self.norm(state)) / (HIDDEN // HEADS) ** 0.5
         return _heads(asked)
 
-    def weights(self, content: Tensor, distance: Tensor, hidden: Tensor) -> Tensor:
-        """How much each question heeds each item, (n, HEADS, k, items); nothing at all where everything is hidden.
+    def mask(self, distance: Tensor, hidden: Tensor) -> Tensor:
+        """Logits of heeding an item because of its place, (n, HEADS, k, items), next to nothing where it is hidden.
 
-        content: logits of that shape. distance: int64 (*), how many items back it is. hidden: bool, what must not be
-        seen. The shapes of both end in items and broadcast to that of `content` (distance without n and HEADS).
+        distance: int64 (*, items), how many items back it is. hidden: bool (n, 1, k or 1, items).
         """
-        hidden = hidden | (distance >= RECENT)
-        logits = content + self.recency[:, distance.clamp(0, RECENT - 1)]
-        # A finite mask, since a softmax of minus infinities is no number; masked again, so that nothing leaks there.
-        weights: Tensor = torch.softmax(logits.masked_fill(hidden, _HIDDEN_FROM_VIEW), dim=3).masked_fill(hidden, 0.0)
-        return weights
+        recency = self.recency[:, distance.clamp(0, RECENT - 1)]  # (HEADS, *, items)
+        return recency.masked_fill(hidden | (distance >= RECENT), _HIDDEN_FROM_VIEW)
 
     def conclude(self, state: Tensor, found: Tensor) -> Tensor:
         """The next state, (n, k, HIDDEN), from what was found (n, HEADS, k, HIDDEN / HEADS)."""
@@ -146,8 +142,10 @@ class Generator(nn.Module):
         hidden = absent[:, None, None, :] | (distance < 0)  # (n, 1, length, length)
         for h, hop in enumerate(self.hops):
             keys, values = _heads(memory[:, :, h, 0]), _heads(memory[:, :, h, 1])  # (n, HEADS, length, HIDDEN / HEADS)
-            content = hop.question(state) @ keys.transpose(2, 3)
-            state = hop.conclude(state, hop.weights(content, distance, hidden) @ values)
+            logits = hop.question(state) @ keys.transpose(2, 3) + hop.mask(distance, hidden)
+            found = torch.softmax(logits, dim=3) @ values
+            # Where all is hidden the softmax is even: without this, what comes first would be told what follows.
+            state = hop.conclude(state, found * ~absent[:, None, :, None])
         points: Tensor = self.norm(state)
         return points if noise is None else points + self.noise(noise)[:, None, :]
 
@@ -159,10 +157,15 @@ class Writing:
         """histories: int64 (n, length), padded left with -1. noise: (n, m, NOISE)."""
         self.generator, self.items = generator, items
         histories = nn.functional.pad(histories[:, -RECENT:], (max(1 - histories.shape[1], 0), 0), value=-1)
+        used = int((histories >= 0).sum(dim=1).max()) if len(histories) else 0
+        histories = histories[:, -max(used, 1) :]
         self.absent = histories < 0  # (n, length)
-        memory = take(items.memory, histories.clamp(min=0))  # (n, length, HOPS, 2, HIDDEN)
-        self.memory = [(_heads(memory[:, :, h, 0]).transpose(2, 3), _heads(memory[:, :, h, 1])) for h in range(HOPS)]
-        self.own: list[Tensor] = []  # (n, m, HOPS, 2, HIDDEN) of each item written
+        # What is absent is remembered as zero: where a history is empty, attention finds nothing.
+        memory = take(items.memory, histories.clamp(min=0)) * ~self.absent[:, :, None, None, None]
+        memory = memory.permute(2, 3, 0, 1, 4)  # (HOPS, 2, n, length, HIDDEN)
+        self.keys = [_heads(memory[h, 0]).transpose(2, 3).contiguous() for h in range(HOPS)]
+        self.values = [_heads(memory[h, 1]).contiguous() for h in range(HOPS)]
+        self.own: list[Tensor] = []  # of each item written, keys and values: (HOPS, 2, n, HEADS, m, HIDDEN / HEADS)
         last = take(items.points, histories[:, -1].clamp(min=0)) * ~self.absent[:, -1:]  # (n, HIDDEN)
         self.last = last[:, None, :].expand(-1, noise.shape[1], -1)  # (n, m, HIDDEN)
         self.push = generator.noise(noise)  # (n, m, HIDDEN)
@@ -173,24 +176,23 @@ class Writing:
         distance = torch.arange(t + length - 1, -1, -1)[None]  # (1, length + t)
         hidden = nn.functional.pad(self.absent, (0, t))[:, None, None, :]  # (n, 1, 1, length + t)
         for h, hop in enumerate(self.generator.hops):
-            keys, values = self.memory[h]
             question = hop.question(state)  # (n, HEADS, m, HIDDEN / HEADS)
-            content = question @ keys  # (n, HEADS, m, length)
-            if not t:
-                state = hop.conclude(state, hop.weights(content, distance, hidden) @ values)
-                continue
-            own = torch.stack([memory[:, :, h] for memory in self.own], dim=2)  # (n, m, t, 2, HIDDEN)
-            own = own.unflatten(-1, (HEADS, -1)).movedim(4, 1)  # (n, HEADS, m, t, 2, HIDDEN / HEADS)
-            mine = (own[..., 0, :] @ question[..., None])[..., 0]  # (n, HEADS, m, t)
-            weights = hop.weights(torch.cat([content, mine], dim=3), distance, hidden)
-            found = weights[..., :length] @ values + (weights[..., None, length:] @ own[..., 1, :])[..., 0, :]
+            content = question @ self.keys[h]  # (n, HEADS, m, length)
+            if t:  # few and small: products and sums are faster than as many tiny matrices
+                mine = torch.stack([(question * memory[h, 0]).sum(dim=3) for memory in self.own], dim=3)
+                content = torch.cat([content, mine], dim=3)
+            weights = torch.softmax(content + hop.mask(distance, hidden), dim=3)  # (n, HEADS, m, length + t)
+            found = weights[..., :length] @ self.values[h]
+            for i, memory in enumerate(self.own):
+                found = found + weights[..., length + i, None] * memory[h, 1]
             state = hop.conclude(state, found)
         points: Tensor = self.generator.norm(state) + self.push
         return points
 
     def add(self, items: Tensor) -> None:
         """Go on after these items, int64 (n, m)."""
-        self.own.append(take(self.items.memory, items))
+        memory = take(self.items.memory, items).unflatten(4, (HEADS, -1))  # (n, m, HOPS, 2, HEADS, HIDDEN / HEADS)
+        self.own.append(memory.permute(2, 3, 0, 4, 1, 5).contiguous())
         self.last = take(self.items.points, items)
 
 
