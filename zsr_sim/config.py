@@ -79,7 +79,7 @@ def known_world(name: str) -> NamedWorld:
 class GeneratorSettings(_Strict):
     """The sequence GAN."""
 
-    likelihood_steps: int = Field(1000, ge=1, description="steps of likelihood pre-training")
+    likelihood_steps: int = Field(800, ge=1, description="steps of likelihood pre-training")
     adversarial_steps: int = Field(100, ge=0, description="steps of adversarial training")
     batch_size: int = Field(64, ge=2, description="sequences in a step")
     learning_rate: float = Field(2e-3, gt=0, description="Adam, likelihood; adversarial steps use a tenth")

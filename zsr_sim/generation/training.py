@@ -125,10 +125,13 @@ class GanTrainer:
         figures["held_out_nll"] = self._pre_train(total, figures, report)
         for step in range(adversarial):  # the discriminator first learns to tell, alone
             figures["discriminator_accuracy"] = self._learn_to_judge(step)
-            if (step + 1) % _LOOK == 0:
+            if (step + 1) % _LOOK == 0 and step + 1 < adversarial:
                 report(likelihood + step + 1, total, figures)
         self.calibrate()
-        figures |= {f"{name}_before": value for name, value in self.monitors().items()}
+        before = self.monitors()
+        figures |= {f"{name}_before": value for name, value in before.items()}
+        if adversarial:
+            report(likelihood + adversarial, total, figures | before)
         self._adversarial(likelihood + adversarial, total, figures, report)
         self._pre_trained = copy.deepcopy(self.gan.generator)
         self.calibrate()

@@ -73,6 +73,10 @@ GENERATOR_PANELS = (
     Panel("held_out_nll", "held-out negative\nlog-likelihood (nats per item)"),
     Panel("acceptance", "written sequences\nthat the gate accepts (%)", *_SHARE),
     Panel("discriminator_accuracy", "accuracy of the\ndiscriminator (%)", *_SHARE),
+    Panel("frechet", "Fréchet distance of written\nto real sequences", (0, None)),
+    Panel("distinct_items", "distinct items written,\nper distinct item in real ones", (0, None)),
+    Panel("self_overlap", "items that the next user's\nsequence has, too (%)", *_SHARE),
+    Panel("coverage", "share of the catalogue\nthat was written (%)", *_SHARE),
 )
 
 
