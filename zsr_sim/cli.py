@@ -183,6 +183,9 @@ def compare(
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="look every 1,000 users, stop when decided; honest under peeking")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="follow users to the horizon, pages weighted by the chance to see them")
+    ] = False,
     worlds: Annotated[int, typer.Option(min=0, max=1000, help="ask again in so many other worlds")] = 0,
     plan: Annotated[
         bool, typer.Option("--plan", help="only say what so many users would find, from the first 1,000")

@@ -108,7 +108,7 @@ def pilot(job: Job, agents: Sequence[str], screen: Screen) -> dict[str, Any]:
     with Phases(screen, 1) as phases:
         trial = Trial(scene.world, scene.test, ready, next(iter(ready)), job, settings.world.horizon)
         trial.run(min(BLOCK, job.users), phases, "pilot")
-    planned = plan(trial.visits, trial.baseline, job.users)
+    planned = plan(trial.visits, trial.baseline, job.users, trial.followed)
     for line in plan_words(planned):
         screen.line(line)
     return {"baseline": trial.baseline, "plan": planned}
@@ -121,7 +121,7 @@ def _compared(
     """Everything that results.json holds but the training, and the visits of walk.json."""
     trial = Trial(scene.world, scene.test, ready, manner.baseline or next(iter(ready)), job, settings.world.horizon)
     trial.run(min(BLOCK, job.users), phases)
-    planned = plan(trial.visits, trial.baseline, job.users)
+    planned = plan(trial.visits, trial.baseline, job.users, trial.followed)
     for line in plan_words(planned):
         screen.line(line)
     results = trial.finish(scene.describe(), phases, manner.until_decided)

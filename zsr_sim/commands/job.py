@@ -11,7 +11,8 @@ class Job:
     """What a person asked for, in `demo`, `train` and `compare` alike.
 
     users: visits per strategy, of users never trained on. seed: of what is learned and, in a way of its own, of the
-    luck that users meet. command: the command line, for the manifest. world: a named world.
+    luck that users meet. command: the command line, for the manifest. world: a named world. follow:
+    follow users to the horizon (`zsr_sim.evaluation.following`).
     """
 
     data: str
@@ -24,6 +25,7 @@ class Job:
     other_luck: bool = False
     command: list[str] = field(default_factory=list)
     world: str | None = None
+    follow: bool = False
 
 
 def luck_of(seed: int, arm: int = 0) -> int:

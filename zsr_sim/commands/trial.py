@@ -14,6 +14,7 @@ from zsr_sim.envs.population import Population
 from zsr_sim.envs.visits import Visits, simulate
 from zsr_sim.envs.world import World
 from zsr_sim.evaluation.comparison import Arm, Looks, Pair, compare_strategies
+from zsr_sim.evaluation.following import Followed, follow
 from zsr_sim.evaluation.metrics import concentration
 from zsr_sim.evaluation.replay import Replay, replay
 from zsr_sim.evaluation.segments import segment_effects, segmentations
@@ -42,12 +43,18 @@ class Trial:
         self._job = job
         self._luck = {name: luck_of(job.seed, place if job.other_luck else 0) for place, name in enumerate(agents)}
         self._parts: dict[str, list[Visits]] = {name: [] for name in agents}
+        self._followed: dict[str, list[Followed]] = {name: [] for name in agents}
         self._replays: dict[str, Replay] = {}
 
     @property
     def visits(self) -> dict[str, Visits]:
         """All visits so far."""
         return {name: Visits.joined(self._parts[name]) for name in self.agents}
+
+    @property
+    def followed(self) -> dict[str, Followed]:
+        """The same users followed to the horizon; empty unless the job asks for it."""
+        return {name: Followed.joined(self._followed[name]) for name in self.agents if self._job.follow}
 
     def run(self, users: int, phases: Phases, phase: str = "comparison", turn: tuple[int, int] = (0, 1)) -> None:
         """Let the next users visit under every strategy. turn: which of how many equal parts of the phase this is."""
@@ -67,6 +74,10 @@ class Trial:
             self._parts[name].append(
                 simulate(self.world, self.population, ids, agent, seed, self.horizon, job.batch_size, show)
             )
+            if job.follow:
+                self._followed[name].append(
+                    follow(self.world, self.population, ids, agent, seed, self.horizon, job.batch_size)
+                )
 
         self._each(visit)
         self.met += users
@@ -78,7 +89,7 @@ class Trial:
         shown = {name: {"concentration": concentration(r.slates, len(self.world.items))} for name, r in self._kept()}
         return compare_strategies(
             self.visits, seed=self._job.seed, world=world, baseline=self.baseline, independent=self._job.other_luck,
-            extra=shown, looks=looks,
+            extra=shown, looks=looks, followed=self.followed,
         )  # fmt: skip
 
     def finish(self, world: dict[str, object], phases: Phases, until_decided: bool) -> dict[str, Any]:
@@ -101,7 +112,8 @@ class Trial:
 
     def segments(self, scene: Scene) -> list[dict[str, Any]]:
         """The effect in parts of the users (`segment_effects`)."""
-        arms = {name: Arm.of(name, visits) for name, visits in self.visits.items()}
+        followed = self.followed
+        arms = {name: Arm.of(name, visits, None, followed.get(name)) for name, visits in self.visits.items()}
         pairs = {name: Pair(arms[self.baseline], arm) for name, arm in arms.items() if name != self.baseline}
         users = self.population.visit(np.arange(self.met, dtype=np.int64))
         titles = scene.dataset.catalogue.titles

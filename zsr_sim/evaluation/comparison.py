@@ -14,6 +14,7 @@ from zsr_sim.envs.visits import Visits
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.evaluation.adjustment import adjust
 from zsr_sim.evaluation.estimates import Estimate, estimate_mean, relative_effect
+from zsr_sim.evaluation.following import Followed
 from zsr_sim.evaluation.metrics import PRIMARY, metrics_of
 from zsr_sim.evaluation.multiplicity import holm
 from zsr_sim.evaluation.sequential import at_look
@@ -38,6 +39,7 @@ def compare_strategies(
     independent: bool = False,
     extra: Mapping[str, Columns] | None = None,
     looks: Looks | None = None,
+    followed: Mapping[str, Followed] | None = None,
 ) -> dict[str, Any]:
     """What results.json holds of a comparison (DESIGN section 5): every strategy's means, every candidate against one.
 
@@ -47,7 +49,8 @@ def compare_strategies(
     formulas are the same: they estimate its variance from the differences themselves, whatever pairing saved. extra:
     further metrics of each strategy, float64 (m,), of the first m users. looks: None, or the visits are those so far of
     a comparison that is looked at again and again: intervals and p-values of differences are then a confidence
-    sequence's (`zsr_sim.evaluation.sequential`).
+    sequence's (`zsr_sim.evaluation.sequential`). followed: the returns of the same users when they are followed to the
+    horizon (`zsr_sim.evaluation.following`); they stand in for the adjusted returns.
 
     Where the visits know their luck it is regressed out of every metric, strategy by strategy (`adjust`): means,
     differences, intervals and p-values are then adjusted ones, and "plain" beside them holds what they were before.
@@ -78,7 +81,7 @@ def compare_strategies(
     for name, other in visits.items():
         if not np.array_equal(other.people, people):
             raise ValueError(f"{name} and {baseline} were not shown to the same users in the same order")
-    arms = {name: Arm.of(name, v, (extra or {}).get(name, {})) for name, v in visits.items()}
+    arms = {name: Arm.of(name, v, (extra or {}).get(name), (followed or {}).get(name)) for name, v in visits.items()}
     pairs = [Pair(arms[baseline], arms[name], looks) for name in visits if name != baseline]
     corrected = holm([pair.difference(PRIMARY).p_value for pair in pairs])
     return {
@@ -103,8 +106,8 @@ class Arm:
     adjusted: Columns
 
     @classmethod
-    def of(cls, name: str, visits: Visits, extra: Columns | None = None) -> Arm:
-        """The strategy's visits, adjusted where they know their luck."""
+    def of(cls, name: str, visits: Visits, extra: Columns | None = None, followed: Followed | None = None) -> Arm:
+        """The strategy's visits, adjusted where they know their luck; extra, followed: see `compare_strategies`."""
         plain = metrics_of(visits) | dict(extra or {})
         for metric, values in plain.items():
             if not np.isfinite(values).all():  # before least squares meets it
@@ -112,6 +115,8 @@ class Arm:
                 raise ValueError(f"finite values expected, found {values[row]} in row {row} of {metric} of {name}")
         luck = visits.luck
         adjusted = {m: adjust(v, luck[: len(v)], visits.people[: len(v)]) for m, v in plain.items()}
+        if followed is not None:
+            adjusted[PRIMARY] = adjust(followed.returns, followed.luck, visits.people)
         return cls(name, visits.people, plain, adjusted)
 
     def take(self, rows: NDArray[np.int64]) -> Arm:

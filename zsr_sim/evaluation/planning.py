@@ -9,19 +9,22 @@ from typing import Any
 from zsr_sim.envs.visits import Visits
 from zsr_sim.evaluation.comparison import Arm, Pair
 from zsr_sim.evaluation.estimates import power_factor
+from zsr_sim.evaluation.following import Followed
 from zsr_sim.evaluation.metrics import PRIMARY
 
 EFFECTS = (0.01, 0.02, 0.05, 0.10)  # of the baseline's return
 
 
-def plan(visits: Mapping[str, Visits], baseline: str, users: int) -> dict[str, dict[str, Any]]:
+def plan(
+    visits: Mapping[str, Visits], baseline: str, users: int, followed: Mapping[str, Followed] | None = None
+) -> dict[str, dict[str, Any]]:
     """What a comparison of `users` visits will see, for each candidate, from the visits of a pilot; JSON-ready.
 
     minimum_detectable_effect: the difference in return found with 80 % power at 5 %, divided among the candidates
     (Holm's first step). relative: the same as a share of the baseline's return, null where that is 0. users_needed: for
     effects of 1, 2, 5 and 10 % of the baseline's return, by name such as "5 %". Users are taken to be different people.
     """
-    arms = {name: Arm.of(name, v) for name, v in visits.items()}
+    arms = {name: Arm.of(name, v, None, (followed or {}).get(name)) for name, v in visits.items()}
     mean = arms[baseline].mean(PRIMARY).mean
     candidates = [name for name in visits if name != baseline]
     factor = power_factor(0.05 / len(candidates))
