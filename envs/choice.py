@@ -19,37 +19,37 @@ cascade: from top to bottom; a click, or impatience, ends the page. logit: at mo
 
 
 @law
-def affinity(tastes: NDArray[np.float32], item: NDArray[np.float32]) -> tuple[float, int]:
-    """Cosine of the item with the nearest of a user's interests, and which interest that is.
+def affinity(tastes: NDArray[np.float32], user: int, items: NDArray[np.float32], item: int) -> tuple[float, int]:
+    """Cosine of an item with the nearest of a user's interests, and which interest that is.
 
-    tastes: (n_interests, d) unit vectors; item: (d,) unit vector. The maximum over interests is the multi-interest
-    model of Weston, Weiss and Yee (2013), "Nonlinear latent factorization by embedding multiple user interests".
+    tastes: (users, n_interests, d) and items: (n, d), unit vectors; user and item are rows of these. The maximum over
+    interests is the multi-interest model of Weston, Weiss and Yee (2013), "Nonlinear latent factorization by embedding
+    multiple user interests".
     """
-    best, which = -2.0, 0
-    for k in range(tastes.shape[0]):
-        cosine = 0.0
-        for j in range(item.shape[0]):
-            cosine += tastes[k, j] * item[j]
+    best, which = np.float32(-2.0), 0
+    for k in range(tastes.shape[1]):
+        cosine = np.float32(0.0)  # of single precision, so that eight products fit a vector register
+        for j in range(items.shape[1]):
+            cosine += tastes[user, k, j] * items[item, j]
         if cosine > best:
             best, which = cosine, k
-    return best, which
+    return np.float64(best), which
 
 
 @law
 def relevance(
-    traits: NDArray[np.float32], cosine: float, appeal: float, bored: float, season: float, repeated: bool
+    traits: NDArray[np.float32], user: int, cosine: float, appeal: float, bored: float, season: float, repeated: bool
 ) -> float:
     """Log-odds that a user who looks at an item clicks it.
 
     click_bias + affinity_weight * cosine + appeal_weight * appeal - boredom * bored + season_weight * season
-    - repeat_penalty * [repeated], the weights from the user's traits, float32 (N_TRAITS,).
+    - repeat_penalty * [repeated], the weights from traits, float32 (users, N_TRAITS), row `user`.
     """
-    logit: float = (
-        traits[Trait.CLICK_BIAS] + traits[Trait.AFFINITY_WEIGHT] * cosine + traits[Trait.APPEAL_WEIGHT] * appeal
-    )
-    logit += traits[Trait.SEASON_WEIGHT] * season - traits[Trait.BOREDOM] * bored
+    logit: float = traits[user, Trait.CLICK_BIAS] + traits[user, Trait.AFFINITY_WEIGHT] * cosine
+    logit += traits[user, Trait.APPEAL_WEIGHT] * appeal - traits[user, Trait.BOREDOM] * bored
+    logit += traits[user, Trait.SEASON_WEIGHT] * season
     if repeated:
-        logit -= traits[Trait.REPEAT_PENALTY]
+        logit -= traits[user, Trait.REPEAT_PENALTY]
     return logit
 
 
@@ -60,25 +60,24 @@ def sigmoid(logit: float) -> float:
 
 
 @law
-def examination(position: int, decay: float) -> float:
-    """Probability that a user looks at a position (from 0): (1 + position) ** -decay.
+def examination(log_position: float, decay: float) -> float:
+    """Probability that a user looks at a position (from 1), given by its logarithm: position ** -decay.
 
     The position-based model: click = examination * attraction (Richardson, Dominowska and Ragno 2007).
     """
-    return math.exp(-decay * math.log(1.0 + position))
+    return math.exp(-decay * log_position)
 
 
 @law
-def cascade_reach(reach: float, position: int, decay: float, clicks: float, after_click: float) -> float:
-    """Probability of looking at the position after this one, which is looked at with probability `reach`.
+def cascade_reach(onwards: float, clicks: float, after_click: float) -> float:
+    """Probability that a user who looks at a position looks at the next: onwards * (1 - clicks + clicks * after_click).
 
-    reach * ((2 + position) / (1 + position)) ** -decay * (1 - clicks + clicks * after_click), where `clicks` is the
-    probability of a click here (0 or 1 once it is known). With decay 0 and after_click 0 this is the cascade model of
-    Craswell, Zoeter, Taylor and Ramsey (2008), "An experimental comparison of click position-bias models"; after_click
-    is the dependent click model of Guo, Liu and Wang (2009); with after_click 1 it is the position-based model.
+    onwards: the ratio of the two positions' `examination`. clicks: the probability of a click here, 0 or 1 once it is
+    known. With onwards 1 and after_click 0 this is the cascade model of Craswell, Zoeter, Taylor and Ramsey (2008), "An
+    experimental comparison of click position-bias models"; after_click is that of the dependent click model (Guo, Liu
+    and Wang 2009); with after_click 1 the position-based model is left.
     """
-    onwards = math.exp(-decay * math.log((2.0 + position) / (1.0 + position)))
-    return reach * onwards * (1.0 - clicks + clicks * after_click)
+    return onwards * (1.0 - clicks + clicks * after_click)
 
 
 @law

@@ -10,20 +10,24 @@ from zsr_sim.envs.choice import sigmoid
 
 
 @law
-def drift(interest: NDArray[np.float32], item: NDArray[np.float32], rate: float) -> None:
-    """Move an interest (d,) towards an item (d,) in place: normalise((1 - rate) * interest + rate * item).
+def drift(
+    tastes: NDArray[np.float32], user: int, interest: int, items: NDArray[np.float32], item: int, rate: float
+) -> None:
+    """Move an interest towards an item, in place: normalise((1 - rate) * interest + rate * item).
 
-    A negative rate, at least -1, moves it away.
+    tastes: (users, n_interests, d) and items: (n, d); user, interest and item are rows. A negative rate, at least -1,
+    moves it away.
     """
     if rate == 0.0:
         return  # normalising alone would move an interest by a rounding error on every click
-    length = 0.0
-    for j in range(interest.shape[0]):
-        interest[j] = (1.0 - rate) * interest[j] + rate * item[j]
-        length += interest[j] * interest[j]
-    length = max(math.sqrt(length), 1e-12)
-    for j in range(interest.shape[0]):
-        interest[j] /= length
+    stays, comes, length = np.float32(1.0 - rate), np.float32(rate), np.float32(0.0)
+    for j in range(items.shape[1]):
+        moved = stays * tastes[user, interest, j] + comes * items[item, j]
+        tastes[user, interest, j] = moved
+        length += moved * moved
+    shrink = np.float32(1.0 / max(math.sqrt(length), 1e-12))
+    for j in range(items.shape[1]):
+        tastes[user, interest, j] *= shrink
 
 
 @law

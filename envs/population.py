@@ -185,7 +185,7 @@ def click_level(items: WorldItems, users: Users, rate: float, seed: int) -> floa
 
 @law
 def _choose(
-    vectors: F32, appeal: F32, topics: I32, boredom: F64, traits: F32, tastes: F32, taken: I32,
+    u: int, vectors: F32, appeal: F32, topics: I32, boredom: F64, traits: F32, tastes: F32, taken: I32,
     seed: np.uint64, user: int, step: int,
 ) -> int:  # fmt: skip
     """The item that a user takes among some that he comes across: Gumbel-max, one draw for each."""
@@ -197,9 +197,9 @@ def _choose(
             item, luck = (int(a * n), b) if half == 0 else (int(e * n), f)
             repeated = False
             for t in range(step):
-                repeated |= taken[t] == item
-            cosine, _ = affinity(tastes, vectors[item])
-            value = relevance(traits, cosine, appeal[item], boredom[topics[item]], 0.0, repeated)
+                repeated |= taken[u, t] == item
+            cosine, _ = affinity(tastes, u, vectors, item)
+            value = relevance(traits, u, cosine, appeal[item], boredom[topics[item]], 0.0, repeated)
             value -= np.log(-np.log(luck))
             if value > best:
                 best, which = value, item
@@ -214,7 +214,7 @@ def _organic(
     for u in numba.prange(out.shape[0]):
         boredom = np.zeros(n_topics)
         for step in range(out.shape[1]):
-            item = _choose(vectors, appeal, topics, boredom, traits[u], tastes[u], out[u], seed, ids[u], step)
+            item = _choose(u, vectors, appeal, topics, boredom, traits, tastes, out, seed, ids[u], step)
             out[u, step] = item
             boredom *= traits[u, Trait.BOREDOM_MEMORY]
             boredom[topics[item]] += 1.0

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.compiled import batched, law
+from zsr_sim.compiled import batched, inlined, law
 from zsr_sim.envs.choice import CASCADE, LOGIT, affinity, cascade_reach, examination, relevance, sigmoid
 from zsr_sim.envs.dynamics import (
     drift,
@@ -41,6 +41,7 @@ Bools: TypeAlias = NDArray[np.bool_]
 MAX_DELAY = 16
 """Places for purchases under way: a delay is at least one page less."""
 _CHUNK = 64  # users who share one piece of scratch memory
+_HIGHEST = 500.0  # utility, in logits: no exp overflows
 
 _CLICK, _LEAVE, _REACTION = int(Purpose.CLICK), int(Purpose.LEAVE), int(Purpose.REACTION)
 
@@ -49,6 +50,7 @@ class Rules(NamedTuple):
     """What holds for everybody: see `World`, whose fields these are."""
 
     choice: int
+    churn: bool
     max_gap: float
     click: float
     like: float
@@ -57,7 +59,7 @@ class Rules(NamedTuple):
 
 
 class ItemColumns(NamedTuple):
-    """Columns of `WorldItems`."""
+    """Columns of `WorldItems`; season of each topic, float32 (period, topics); logarithm of each position from 1."""
 
     vectors: F32
     appeal: F32
@@ -66,6 +68,7 @@ class ItemColumns(NamedTuple):
     released: I32
     expires: I32
     seasons: F32
+    log_positions: F64
 
 
 class UserColumns(NamedTuple):
@@ -106,120 +109,112 @@ class PageColumns(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Of the items on one user's page: log-odds of a click, the same by quality, and the nearest interest."""
+    """Of the positions of one page: log-odds of a click, the same by quality, the nearest interest, and examination."""
 
     relevance: F64
     worth: F64
     interests: I32
+    looks: F64
 
 
-@law
-def _judge(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, out: Scratch) -> None:
+@inlined
+def _judge(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, out: Scratch) -> None:
     """Relevance of each item on the page to user i, and its worth: relevance with quality in place of appeal."""
-    traits, step = users.traits[i], users.steps[i]
+    traits, step = users.traits, users.steps[i]
+    decay, repeats = traits[i, Trait.EXAMINATION_DECAY], traits[i, Trait.REPEAT_PENALTY] > 0.0
+    lift = traits[i, Trait.APPEAL_WEIGHT]
+    phase = step % items.seasons.shape[0] if traits[i, Trait.SEASON_WEIGHT] > 0.0 else 0
     for j in range(page.slates.shape[1]):
         item = page.slates[i, j]
         topic, appeal = items.topics[item], items.appeal[item]
-        page.unavailable[i, j] = step < items.released[item] or step >= items.expires[item]
-        cosine, out.interests[j] = affinity(users.tastes[i], items.vectors[item])
-        season = items.seasons[step % items.seasons.shape[0], topic]
-        repeated = _contains(users.histories[i], item)
-        out.relevance[j] = relevance(traits, cosine, appeal, users.boredom[i, topic], season, repeated)
-        out.worth[j] = out.relevance[j] + traits[Trait.APPEAL_WEIGHT] * (items.quality[item] - appeal)
+        if rules.churn:
+            page.unavailable[i, j] = step < items.released[item] or step >= items.expires[item]
+        cosine, out.interests[j] = affinity(users.tastes, i, items.vectors, item)
+        repeated = repeats and _contains(users.histories, i, item)
+        bored, season = users.boredom[i, topic], items.seasons[phase, topic]
+        out.relevance[j] = relevance(traits, i, cosine, appeal, bored, season, repeated)
+        out.worth[j] = out.relevance[j] + lift * (items.quality[item] - appeal)
+        out.looks[j] = examination(items.log_positions[j], decay)
 
 
-@law
+@inlined
 def _choose_by_position(i: int, users: UserColumns, page: PageColumns, judged: Scratch) -> None:
-    decay = users.traits[i, Trait.EXAMINATION_DECAY]
     luck = (0.0, 0.0, 0.0, 0.0)
     for j in range(page.slates.shape[1]):
         if j % 4 == 0:
             luck = uniform4(users.seeds[i], users.ids[i], users.steps[i], _CLICK, j // 4)
-        if page.unavailable[i, j]:
-            continue
-        looks = examination(j, decay)
-        p = looks * sigmoid(judged.relevance[j])
-        page.probabilities[i, j] = p
-        page.clicks[i, j] = luck[j % 4] < p
-        page.skips[i, j] = p <= luck[j % 4] < looks
+        if not page.unavailable[i, j]:
+            p = judged.looks[j] * sigmoid(judged.relevance[j])
+            page.probabilities[i, j] = p
+            page.clicks[i, j] = luck[j % 4] < p
+            page.skips[i, j] = p <= luck[j % 4] < judged.looks[j]
 
 
-@law
+@inlined
 def _choose_by_cascade(i: int, users: UserColumns, page: PageColumns, judged: Scratch, endurance: float) -> None:
     """`endurance`: a uniform; the user looks at each position that is reached with a higher probability."""
-    decay, after = users.traits[i, Trait.EXAMINATION_DECAY], users.traits[i, Trait.CONTINUE_AFTER_CLICK]
+    after = users.traits[i, Trait.CONTINUE_AFTER_CLICK]
     luck = (0.0, 0.0, 0.0, 0.0)
     reach, expected_reach = 1.0, 1.0  # given the clicks so far, and before the page is looked at
+    attraction, clicked = 0.0, 0.0  # of the position above
     for j in range(page.slates.shape[1]):
         if j % 4 == 0:
             luck = uniform4(users.seeds[i], users.ids[i], users.steps[i], _CLICK, j // 4)
-        attraction = 0.0 if page.unavailable[i, j] else sigmoid(judged.relevance[j])
+        if j > 0:
+            onwards = judged.looks[j] / judged.looks[j - 1]
+            reach *= cascade_reach(onwards, clicked, after)
+            expected_reach *= cascade_reach(onwards, attraction, after)
+        there, looks = not page.unavailable[i, j], endurance < reach
+        attraction = sigmoid(judged.relevance[j]) if there else 0.0
+        clicked = 1.0 if looks and luck[j % 4] < attraction else 0.0
         page.probabilities[i, j] = expected_reach * attraction
-        looks = endurance < reach
-        clicked = looks and luck[j % 4] < attraction
-        page.clicks[i, j] = clicked
-        page.skips[i, j] = looks and not clicked and not page.unavailable[i, j]
-        reach = cascade_reach(reach, j, decay, 1.0 if clicked else 0.0, after)
-        expected_reach = cascade_reach(expected_reach, j, decay, attraction, after)
+        page.clicks[i, j] = clicked > 0.0
+        page.skips[i, j] = looks and there and clicked == 0.0
 
 
-@law
-def _choose_by_logit(i: int, users: UserColumns, page: PageColumns, judged: Scratch, luck: float) -> None:
-    """`luck`: a uniform, by which one item is taken, or none."""
-    s, decay = page.slates.shape[1], users.traits[i, Trait.EXAMINATION_DECAY]
-    highest = 0.0  # of the utilities, that of taking nothing among them; subtracted so that no exp overflows
-    for j in range(s):
-        judged.relevance[j] -= decay * math.log(1.0 + j)
+@inlined
+def _choose_by_logit(i: int, page: PageColumns, judged: Scratch, luck: float) -> None:
+    """`luck`: a uniform, by which one item is taken, or none: McFadden (1974); position adds log(examination)."""
+    total, below = 1.0, 0.0  # taking nothing has utility 0
+    for j in range(page.slates.shape[1]):
         if not page.unavailable[i, j]:
-            highest = max(highest, judged.relevance[j])
-    total = math.exp(-highest)
-    for j in range(s):
+            total += judged.looks[j] * math.exp(min(judged.relevance[j], _HIGHEST))
+    for j in range(page.slates.shape[1]):
         if not page.unavailable[i, j]:
-            total += math.exp(judged.relevance[j] - highest)
-    below = 0.0
-    for j in range(s):
-        if page.unavailable[i, j]:
-            continue
-        p = math.exp(judged.relevance[j] - highest) / total
-        page.probabilities[i, j] = p
-        page.clicks[i, j] = below <= luck < below + p
-        page.skips[i, j] = not page.clicks[i, j]
-        below += p
+            p = judged.looks[j] * math.exp(min(judged.relevance[j], _HIGHEST)) / total
+            page.probabilities[i, j] = p
+            page.clicks[i, j] = below <= luck < below + p
+            page.skips[i, j] = not page.clicks[i, j]
+            below += p
 
 
-@law
+@inlined
 def _react(i: int, users: UserColumns, page: PageColumns, rules: Rules, worth: F64) -> None:
     """Like, purchase and dwell of what was clicked; the reward and its expectation."""
-    traits, step = users.traits[i], users.steps[i]
-    delay = min(int(traits[Trait.PURCHASE_DELAY] + 0.5), MAX_DELAY - 1)
-    clicks, likes, bought, seconds, expected = 0.0, 0.0, 0.0, 0.0, 0.0
-    now = step % MAX_DELAY
-    bought += users.pending[i, now]
-    users.pending[i, now] = 0
-    expected += rules.purchase * bought
-    noise = traits[Trait.DWELL_NOISE]
-    beyond = rules.like != 0.0 or rules.dwell != 0.0 or rules.purchase != 0.0
+    traits, step = users.traits, users.steps[i]
+    delay = min(int(traits[i, Trait.PURCHASE_DELAY] + 0.5), MAX_DELAY - 1)
+    noise, place = traits[i, Trait.DWELL_NOISE], step % MAX_DELAY
+    clicks, likes, seconds, bought = 0.0, 0.0, 0.0, float(users.pending[i, place])
+    users.pending[i, place] = 0
+    expected = rules.purchase * bought
     for j in range(page.slates.shape[1]):
-        p = page.probabilities[i, j]
-        value = rules.click
-        if not (page.clicks[i, j] or beyond):
-            expected += p * value
-            continue
-        like = reaction_probability(worth[j], traits[Trait.LIKE_RATE], traits[Trait.LIKE_SLOPE])
-        purchase = reaction_probability(worth[j], traits[Trait.PURCHASE_RATE], traits[Trait.PURCHASE_SLOPE])
-        median = dwell_median(worth[j], traits[Trait.DWELL], traits[Trait.DWELL_SLOPE])
-        value += rules.like * like + rules.dwell * median * math.exp(0.5 * noise * noise)
-        if delay == 0:
-            value += rules.purchase * purchase
-        expected += p * value
-        if page.clicks[i, j]:
+        clicked, value = page.clicks[i, j], rules.click
+        if clicked or rules.like != 0.0:
+            like = reaction_probability(worth[j], traits[i, Trait.LIKE_RATE], traits[i, Trait.LIKE_SLOPE])
+            value += rules.like * like
+        if clicked or (rules.purchase != 0.0 and delay == 0):
+            purchase = reaction_probability(worth[j], traits[i, Trait.PURCHASE_RATE], traits[i, Trait.PURCHASE_SLOPE])
+            value += rules.purchase * purchase if delay == 0 else 0.0
+        if clicked or rules.dwell != 0.0:
+            median = dwell_median(worth[j], traits[i, Trait.DWELL], traits[i, Trait.DWELL_SLOPE])
+            value += rules.dwell * median * math.exp(0.5 * noise * noise)
+        expected += page.probabilities[i, j] * value
+        if clicked:
             a, b, c, d = uniform4(users.seeds[i], users.ids[i], step, _REACTION, j)
             page.likes[i, j] = a < like
             page.purchases[i, j] = b < purchase
             page.dwell[i, j] = dwell_time(median, noise, c, d)
-            clicks += 1.0
-            likes += page.likes[i, j]
-            seconds += page.dwell[i, j]
+            clicks, likes, seconds = clicks + 1.0, likes + page.likes[i, j], seconds + page.dwell[i, j]
             if page.purchases[i, j] and delay == 0:
                 bought += 1.0
             elif page.purchases[i, j]:
@@ -229,77 +224,87 @@ def _react(i: int, users: UserColumns, page: PageColumns, rules: Rules, worth: F
     page.expected_reward[i] = expected
 
 
-@law
+@inlined
 def _change(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, interests: I32) -> float:
     """Boredom, taste and history after the page; returns the page's success."""
-    traits, s = users.traits[i], page.slates.shape[1]
-    share, slope = traits[Trait.QUALITY_SHARE], traits[Trait.QUALITY_SLOPE]
+    traits = users.traits
+    share, slope = traits[i, Trait.QUALITY_SHARE], traits[i, Trait.QUALITY_SLOPE]
+    towards, away = traits[i, Trait.DRIFT_RATE], traits[i, Trait.AVERSION_RATE]
     for c in range(users.boredom.shape[1]):
-        users.boredom[i, c] *= traits[Trait.BOREDOM_MEMORY]
-    shown = users.shown[i]
-    shown[:-s] = shown[s:]
+        users.boredom[i, c] *= traits[i, Trait.BOREDOM_MEMORY]
     clicks, enjoyed = 0, 0.0
-    for j in range(s):
+    for j in range(page.slates.shape[1]):
         item = page.slates[i, j]
-        shown[shown.shape[0] - s + j] = item
         if page.clicks[i, j]:
-            mine = enjoyment(items.quality[item], slope)
+            mine = enjoyment(items.quality[item], slope) if share > 0.0 else 1.0
             clicks, enjoyed = clicks + 1, enjoyed + mine
             users.boredom[i, items.topics[item]] += 1.0
-            drift(users.tastes[i, interests[j]], items.vectors[item], traits[Trait.DRIFT_RATE] * pull(mine, share))
-            _remember(users.histories[i], item)
+            drift(users.tastes, i, interests[j], items.vectors, item, towards * pull(mine, share))
+            _remember(users.histories, i, item)
         elif page.skips[i, j]:
-            drift(users.tastes[i, interests[j]], items.vectors[item], -traits[Trait.AVERSION_RATE])
+            drift(users.tastes, i, interests[j], items.vectors, item, -away)
     return page_success(clicks) * fulfilment(enjoyed / clicks, share) if clicks else 0.0
 
 
-@law
+@inlined
 def _go_on(
     i: int, users: UserColumns, page: PageColumns, rules: Rules, success: float, luck: float, away: float
 ) -> None:
     """Satisfaction and patience after the page; perhaps the end of the session, and a gap or the end of the visit."""
-    traits = users.traits[i]
-    satisfaction = satisfied(users.satisfaction[i], success, traits[Trait.SATISFACTION_MEMORY])
+    traits = users.traits
+    satisfaction = satisfied(users.satisfaction[i], success, traits[i, Trait.SATISFACTION_MEMORY])
     users.satisfaction[i] = satisfaction
-    hazard = leave_hazard(satisfaction, traits[Trait.LEAVE_BIAS], traits[Trait.LEAVE_SLOPE])
-    if traits[Trait.PATIENCE] > 0.0:
-        users.patience[i] = patience_left(users.patience[i], success, traits[Trait.PATIENCE_GAIN])
+    hazard = leave_hazard(satisfaction, traits[i, Trait.LEAVE_BIAS], traits[i, Trait.LEAVE_SLOPE])
+    if traits[i, Trait.PATIENCE] > 0.0:
+        users.patience[i] = patience_left(users.patience[i], success, traits[i, Trait.PATIENCE_GAIN])
         if users.patience[i] <= 0.0:
             hazard = 1.0
-    over, daily = luck < hazard, 0.0
-    days = math.inf
-    if traits[Trait.RETURN_RATE] > 0.0:
-        daily = return_hazard(satisfaction, traits[Trait.RETURN_RATE], traits[Trait.RETURN_SLOPE])
-        days = gap(away, daily)
+    over, days = luck < hazard, math.inf
+    if traits[i, Trait.RETURN_RATE] > 0.0:
+        daily = return_hazard(satisfaction, traits[i, Trait.RETURN_RATE], traits[i, Trait.RETURN_SLOPE])
         hazard *= (1.0 - daily) ** rules.max_gap
+        if over:
+            days = gap(away, daily)
     page.leave_probability[i] = hazard
     page.left[i] = over and days > rules.max_gap
     if over and not page.left[i]:
         page.gaps[i] = days
         users.sessions[i] += 1
-        users.patience[i] = traits[Trait.PATIENCE]
+        users.patience[i] = traits[i, Trait.PATIENCE]
         for c in range(users.boredom.shape[1]):
-            users.boredom[i, c] *= traits[Trait.BOREDOM_DAY_MEMORY] ** days
+            users.boredom[i, c] *= traits[i, Trait.BOREDOM_DAY_MEMORY] ** days
 
 
-@law
+@inlined
 def _step_user(
     i: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, scratch: Scratch
 ) -> None:
-    """One page of user i."""
     luck, choice, away, _ = uniform4(users.seeds[i], users.ids[i], users.steps[i], _LEAVE, 0)
-    _judge(i, items, users, page, scratch)
+    _judge(i, items, users, page, rules, scratch)
     if rules.choice == CASCADE:
         _choose_by_cascade(i, users, page, scratch, choice)
     elif rules.choice == LOGIT:
-        _choose_by_logit(i, users, page, scratch, choice)
+        _choose_by_logit(i, page, scratch, choice)
     else:
         _choose_by_position(i, users, page, scratch)
     _react(i, users, page, rules, scratch.worth)
     success = _change(i, items, users, page, scratch.interests)
     _go_on(i, users, page, rules, success, luck, away)
+    place = users.steps[i] % users.shown.shape[1]
+    for j in range(page.slates.shape[1]):
+        users.shown[i, place, j] = page.slates[i, j]
     users.steps[i] += 1
     users.present[i] = not page.left[i]
+
+
+@law
+def step_some(
+    begin: int, end: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, scratch: Scratch
+) -> None:
+    """One page of the users from row `begin` to before `end` who are present."""
+    for i in range(begin, end):
+        if users.present[i]:
+            _step_user(i, items, users, page, rules, scratch)
 
 
 @batched
@@ -307,10 +312,8 @@ def step_all(items: ItemColumns, users: UserColumns, page: PageColumns, rules: R
     """One page of every user who is present."""
     n, s = slates.shape
     for chunk in numba.prange((n + _CHUNK - 1) // _CHUNK):
-        scratch = Scratch(np.empty(s), np.empty(s), np.empty(s, dtype=np.int32))
-        for i in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n)):
-            if users.present[i]:
-                _step_user(i, items, users, page, rules, scratch)
+        scratch = Scratch(np.empty(s), np.empty(s), np.empty(s, dtype=np.int32), np.empty(s))
+        step_some(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n), items, users, page, rules, scratch)
 
 
 @law
@@ -326,18 +329,17 @@ def first_bad_slate(slates: I32, n_items: int) -> int:
     return -1
 
 
-@law
-def _contains(items: I32, item: int) -> bool:
-    for j in range(items.shape[0] - 1, -1, -1):  # most recent first; the padding is on the left
-        if items[j] == item:
-            return True
-        if items[j] < 0:
-            return False
-    return False
+@inlined
+def _contains(items: I32, row: int, item: int) -> bool:
+    found = False
+    for j in range(items.shape[1]):  # all of them, so that eight are compared at once
+        found |= items[row, j] == item
+    return found
 
 
-@law
-def _remember(items: I32, item: int) -> None:
-    for j in range(items.shape[0] - 1):
-        items[j] = items[j + 1]
-    items[items.shape[0] - 1] = item
+@inlined
+def _remember(items: I32, row: int, item: int) -> None:
+    last = items.shape[1] - 1
+    for j in range(last):
+        items[row, j] = items[row, j + 1]
+    items[row, last] = item

@@ -76,7 +76,7 @@ class Visits(Columns):
 def observe(state: WorldState) -> Observation:
     """What a strategy may know of these users (copies: a strategy cannot reach into the world)."""
     return Observation(
-        state.seeds.copy(), state.users.ids.copy(), state.steps.copy(), state.histories.copy(), state.shown.copy()
+        state.seeds.copy(), state.users.ids.copy(), state.steps.copy(), state.histories.copy(), state.latest_pages()
     )
 
 

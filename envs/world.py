@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zsr_sim.envs.choice import CHOICES, seasonal
 from zsr_sim.envs.columns import Columns
 from zsr_sim.envs.feedback import Feedback, RewardWeights
-from zsr_sim.envs.items import WorldItems
+from zsr_sim.envs.items import FOREVER, WorldItems
 from zsr_sim.envs.step import MAX_DELAY, ItemColumns, PageColumns, Rules, UserColumns, first_bad_slate, step_all
 from zsr_sim.envs.traits import N_TRAITS, Trait
 from zsr_sim.errors import InputError, nearest
@@ -49,7 +49,7 @@ class WorldState(Columns):
     tastes: float32 (n, interests, d). boredom: float32 (n, n_topics), in clicks. satisfaction: float32 (n,), 0..1.
     patience: float32 (n,), pages that are left of it. sessions: int32 (n,), sessions begun so far. pending: uint8
     (n, MAX_DELAY), purchases that arrive at page p stand in column p mod MAX_DELAY. histories: int32 (n, length).
-    shown: int32 (n, capacity), the items shown in this visit, most recent last, padded left with -1.
+    shown: int32 (n, capacity, slate), the latest pages of this visit: page p stands at p mod capacity; -1: none yet.
     """
 
     users: Users
@@ -65,14 +65,20 @@ class WorldState(Columns):
     histories: NDArray[np.int32]
     shown: NDArray[np.int32]
 
+    def latest_pages(self) -> NDArray[np.int32]:
+        """Items shown in this visit, int32 (n, capacity * slate), most recent last, padded left with -1."""
+        n, capacity, _ = self.shown.shape
+        order = (self.steps[:, None] + np.arange(capacity)) % capacity  # (n, capacity), the oldest page first
+        return np.take_along_axis(self.shown, order[:, :, None], axis=1).reshape(n, -1)
+
 
 @dataclass(frozen=True)
 class World:
     """The items and what holds for all users; it holds no user.
 
     choice: how a page is looked at, one of `CHOICES`. rewards: what each kind of feedback is worth. shown_capacity: how
-    many of the items shown in a visit are remembered (strategies read them). season_period: pages in a year of the
-    seasonal tilt. max_gap: days away after which a user is taken to have left.
+    many of the items shown in a visit are remembered, in whole pages (strategies read them). season_period: pages until
+    topics are in season again. max_gap: days away after which a user is taken to have left.
     """
 
     items: WorldItems
@@ -101,9 +107,10 @@ class World:
         seasons = [[seasonal(page, topic, topics, period) for topic in range(topics)] for page in range(period)]
         columns = ItemColumns(
             items.vectors, items.appeal, items.quality, items.topics, items.released, items.expires,
-            np.array(seasons, dtype=np.float32),
+            np.array(seasons, dtype=np.float32), np.log(1.0 + np.arange(self.slate_size)),
         )  # fmt: skip
-        rules = Rules(CHOICES[self.choice], float(self.max_gap), *map(float, self.rewards))
+        churn = bool((items.released > 0).any() or (items.expires < FOREVER).any())
+        rules = Rules(CHOICES[self.choice], churn, float(self.max_gap), *map(float, self.rewards))
         object.__setattr__(self, "_columns", columns)
         object.__setattr__(self, "_rules", rules)
 
@@ -133,7 +140,7 @@ class World:
             sessions=np.ones(n, dtype=np.int32),
             pending=np.zeros((n, MAX_DELAY), dtype=np.uint8),
             histories=users.histories.copy(),
-            shown=np.full((n, self.shown_capacity), -1, dtype=np.int32),
+            shown=np.full((n, self.shown_capacity // self.slate_size, self.slate_size), -1, dtype=np.int32),
         )
 
     def step(self, state: WorldState, slates: NDArray[np.int32]) -> Feedback:

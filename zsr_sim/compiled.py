@@ -23,6 +23,14 @@ def law(function: F) -> F:
     return cast(F, numba.njit(cache=True, fastmath=_FASTMATH, error_model="numpy")(function))
 
 
+def inlined(function: F) -> F:
+    """Compile a piece of a law that takes many arrays: it is copied into its caller, for passing them would cost more.
+
+    A law of its own must stand between it and `batched` loops, so that it is compiled once for all of them.
+    """
+    return cast(F, numba.njit(cache=True, fastmath=_FASTMATH, error_model="numpy", forceinline=True)(function))
+
+
 def batched(function: F) -> F:
     """Compile a loop over users (`numba.prange`) to run on all cores; users must not read each other's state.
 

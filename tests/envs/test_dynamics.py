@@ -12,13 +12,19 @@ from numpy.typing import NDArray
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.dynamics import drift, leave_hazard, page_success, satisfied
 
+
+def drifted(interest: NDArray[np.float32], item: NDArray[np.float32], rate: float) -> None:
+    """`drift` of one interest of one user, in place."""
+    drift(interest[None, None], 0, 0, item[None], 0, rate)
+
+
 POINTS = arrays(np.float32, (2, 6), elements=st.floats(-1, 1, width=32))
 RATES = st.floats(0, 1)
 
 
 def test_drift_by_hand() -> None:
     interest, item = np.array([1, 0], dtype=np.float32), np.array([0, 1], dtype=np.float32)
-    drift(interest, item, 0.25)  # (0.75, 0.25) / sqrt(0.625)
+    drifted(interest, item, 0.25)  # (0.75, 0.25) / sqrt(0.625)
     np.testing.assert_allclose(interest, [0.9486833, 0.31622777], atol=1e-7)
     np.testing.assert_array_equal(item, [0, 1])
 
@@ -31,7 +37,7 @@ def test_drift_moves_the_cosine_by_the_documented_amount(points: NDArray[np.floa
     c = float(interest @ item)
     assume(np.linalg.norm(interest) > 0.99 and np.linalg.norm(item) > 0.99 and c > -0.9)
     moved = interest.astype(np.float32)
-    drift(moved, item.astype(np.float32), rate)
+    drifted(moved, item.astype(np.float32), rate)
     length = math.sqrt((1 - rate) ** 2 + rate**2 + 2 * rate * (1 - rate) * c)
     assert float(moved @ item) == pytest.approx(((1 - rate) * c + rate) / length, abs=1e-5)
     assert float(moved @ interest) == pytest.approx(((1 - rate) + rate * c) / length, abs=1e-5)
@@ -45,9 +51,9 @@ def test_drift_at_its_ends(points: NDArray[np.float32]) -> None:
     interest, item = unit(points)
     assume(np.linalg.norm(item) > 0.99)
     same = interest.copy()
-    drift(same, item, 0.0)
+    drifted(same, item, 0.0)
     np.testing.assert_array_equal(same, interest)  # switched off: not even a rounding error
-    drift(same, item, 1.0)
+    drifted(same, item, 1.0)
     np.testing.assert_allclose(same, item, atol=1e-6)
 
 
@@ -56,7 +62,7 @@ def test_drift_comes_to_the_item_geometrically_in_the_end() -> None:
     interest, item = np.array([math.cos(0.01), math.sin(0.01)], dtype=np.float32), np.array([1, 0], dtype=np.float32)
     angles = []
     for _ in range(4):
-        drift(interest, item, 0.2)
+        drifted(interest, item, 0.2)
         angles.append(float(interest[1]))
     assert angles == pytest.approx([0.01 * 0.8**t for t in (1, 2, 3, 4)], rel=1e-3)
 

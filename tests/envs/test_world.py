@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import logit
 
+from tests.envs.reference import reference_step
 from tests.envs.tiny import random_items, random_users, same_users, with_trait
-from zsr_sim.envs.feedback import Feedback
+from zsr_sim.envs.feedback import Feedback, RewardWeights
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.traits import Trait, Traits
@@ -22,7 +23,7 @@ OFF = TRAITS.replace(drift_rate=0.0, satisfaction_memory=1.0, leave_slope=0.0)
 NEVER = -1000.0  # the leave_bias of a user who stays
 
 
-def random_world(slate: int = 7, shown: int = 12) -> World:
+def random_world(slate: int = 7, shown: int = 14) -> World:
     return World(random_items(), slate_size=slate, shown_capacity=shown)
 
 
@@ -45,73 +46,56 @@ def assert_same(a: Users | WorldState | Feedback, b: Users | WorldState | Feedba
         np.testing.assert_array_equal(as_arrays(a)[name][rows], value, err_msg=name, strict=True)
 
 
-def reference_step(world: World, state: WorldState, slates: NDArray[np.int32]) -> tuple[WorldState, dict[str, Any]]:
-    """The formulas of choice.py and dynamics.py in float64 and plain NumPy, one user after another."""
-    items, users = world.items, state.users
-    after = state.copy()
-    clicks, probabilities = np.zeros(slates.shape, dtype=bool), np.zeros(slates.shape)
-    left = np.zeros(len(slates), dtype=bool)
-    for i in np.flatnonzero(state.present):
-        slate, key = slates[i], (state.seeds[i : i + 1], users.ids[i : i + 1], state.steps[i : i + 1])
-        t = {trait.name: float(users.traits[i, trait]) for trait in Trait}
-        cosines = state.tastes[i].astype(float) @ items.vectors[slate].astype(float).T  # (interests, slate)
-        relevance = (
-            t["CLICK_BIAS"]
-            + t["AFFINITY_WEIGHT"] * cosines.max(axis=0)
-            + t["APPEAL_WEIGHT"] * items.appeal[slate].astype(float)
-            - t["BOREDOM"] * state.boredom[i].astype(float)[items.topics[slate]]
-            - t["REPEAT_PENALTY"] * np.isin(slate, state.histories[i])
-        )
-        probabilities[i] = (1.0 + np.arange(len(slate))) ** -t["EXAMINATION_DECAY"] / (1 + np.exp(-relevance))
-        clicks[i] = uniforms(*key, Purpose.CLICK, len(slate))[0] < probabilities[i]
-        clicked = slate[clicks[i]]
-        boredom = t["BOREDOM_MEMORY"] * state.boredom[i].astype(float)
-        np.add.at(boredom, items.topics[clicked], 1.0)
-        after.boredom[i] = boredom
-        tastes, rate = state.tastes[i].astype(float), t["DRIFT_RATE"]
-        for j in np.flatnonzero(clicks[i]):
-            k = cosines[:, j].argmax()
-            tastes[k] = (1 - rate) * tastes[k] + rate * items.vectors[slate[j]]
-            tastes[k] /= np.linalg.norm(tastes[k])
-        after.tastes[i] = tastes
-        after.histories[i] = np.concatenate([state.histories[i], clicked])[len(clicked) :]
-        after.shown[i] = np.concatenate([state.shown[i], slate])[len(slate) :]
-        success = 1 - 0.5 ** len(clicked)
-        memory = t["SATISFACTION_MEMORY"]
-        after.satisfaction[i] = memory * float(state.satisfaction[i]) + (1 - memory) * success
-        pull = t["LEAVE_BIAS"] - t["LEAVE_SLOPE"] * float(after.satisfaction[i])
-        left[i] = uniforms(*key, Purpose.LEAVE, 1)[0, 0] < 1 / (1 + np.exp(-pull))
-        after.steps[i] += 1
-        after.present[i] = not left[i]
-    return after, {"clicks": clicks, "left": left, "probabilities": probabilities}
+# every law at once; those that differ between users differ a lot
+ALL = Traits(
+    affinity_weight=4.0, affinity_weight_sd=0.3, appeal_weight=0.7, appeal_weight_sd=0.3, repeat_penalty=2.0,
+    season_weight=0.8, season_weight_sd=0.5, examination_decay=0.4, examination_decay_sd=0.5, continue_after_click=0.6,
+    continue_after_click_sd=0.5, like_rate=0.4, like_rate_sd=1.0, purchase_rate=0.3, purchase_rate_sd=1.0,
+    purchase_delay=1.2, purchase_delay_sd=0.8, dwell_sd=0.5, dwell_noise_sd=0.5, drift_rate=0.2, drift_rate_sd=0.5,
+    aversion_rate=0.1, aversion_rate_sd=0.5, boredom_memory_sd=0.5, boredom_day_memory=0.6, boredom_day_memory_sd=0.5,
+    satisfaction_memory_sd=0.5, quality_share=0.6, quality_share_sd=1.0, quality_slope=1.0, quality_slope_sd=0.5,
+    leave_slope_sd=0.5, patience=3.0, patience_sd=0.5, return_rate=0.1, return_rate_sd=1.0, return_slope_sd=0.5,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("traits", "slate"),
+    ("traits", "slate", "choice"),
     [
-        (TRAITS, 7),
-        (TRAITS.replace(affinity_weight=9.0, examination_decay=0.0, drift_rate=0.5), 10),
-        (TRAITS.replace(repeat_penalty=0.5, appeal_weight=2.0), 1),
-        (TRAITS.replace(examination_decay=1.5, boredom_memory=1.0, leave_slope=1.0), 4),
-        (OFF, 5),
+        (TRAITS, 7, "position"),
+        (TRAITS.replace(affinity_weight=9.0, examination_decay=0.0, drift_rate=0.5), 10, "position"),
+        (TRAITS.replace(repeat_penalty=0.5, appeal_weight=2.0), 1, "position"),
+        (TRAITS.replace(examination_decay=1.5, boredom_memory=1.0, leave_slope=1.0), 4, "position"),
+        (OFF, 5, "position"),
+        (TRAITS, 6, "cascade"),
+        (TRAITS, 6, "logit"),
+        (ALL, 7, "position"),
+        (ALL, 10, "cascade"),
+        (ALL, 5, "logit"),
     ],
 )
-def test_a_step_is_the_formulas(traits: Traits, slate: int) -> None:
+def test_a_step_is_the_formulas(traits: Traits, slate: int, choice: str) -> None:
     n = 300
-    world = random_world(slate)
-    users = random_users(n, world.items, traits=traits)
+    items = random_items()
+    if traits is ALL:
+        lives = np.random.default_rng(3).integers(-2, 5, 40).astype(np.int32)
+        items = replace(items, quality=items.appeal[::-1].copy(), released=lives, expires=lives + np.int32(4))
+    rewards = RewardWeights(1.0, 0.5, 3.0, 0.01)
+    world = World(items, choice, rewards, slate, shown_capacity=3 * slate, season_period=5, max_gap=8)
+    users = random_users(n, items, traits=traits)
     state = world.start(users, np.arange(n, dtype=np.uint64) * 2**33)
-    for page in range(4):
+    total: dict[str, float] = {}
+    for page in range(6):
         slates = random_slates(n, world, seed=page)
         expected, outcome = reference_step(world, state, slates)
         feedback = world.step(state, slates)
-        np.testing.assert_allclose(feedback.probabilities, outcome["probabilities"], atol=1e-6, rtol=0)
-        np.testing.assert_array_equal(feedback.clicks, outcome["clicks"])
-        np.testing.assert_array_equal(feedback.left, outcome["left"])
+        for name, value in outcome.items():
+            found = getattr(feedback, name)
+            np.testing.assert_allclose(found, value, atol=2e-6, rtol=1e-5, err_msg=name)
+            total[name] = total.get(name, 0.0) + float(found.sum())
         for name, value in as_arrays(expected).items():
-            if name != "pending":  # purchases
-                np.testing.assert_allclose(as_arrays(state)[name], value, atol=1e-6, rtol=0, err_msg=name)
-    assert 0.02 < feedback.clicks[state.present].mean() < 0.98
+            np.testing.assert_allclose(as_arrays(state)[name], value, atol=2e-6, rtol=1e-5, err_msg=name)
+    assert all(value > 0 for name, value in total.items() if name not in ("gaps", "unavailable"))
+    assert (total["gaps"] > 0, total["unavailable"] > 0) == (traits is ALL, traits is ALL)
     assert 0 < state.present.sum() < n
 
 
@@ -306,7 +290,19 @@ def test_a_page_that_fills_the_memory_of_what_was_shown() -> None:
         slates = random_slates(50, world, seed=page)
         present = state.present.copy()
         world.step(state, slates)
-        np.testing.assert_array_equal(state.shown[present], slates[present])
+        np.testing.assert_array_equal(state.latest_pages()[present], slates[present])
+
+
+def test_latest_pages_end_with_the_last_one() -> None:
+    world = random_world(slate=5, shown=17)  # holds 3 whole pages
+    state = world.start(with_trait(random_users(4, world.items), Trait.LEAVE_BIAS, NEVER), 0)
+    pages = [random_slates(4, world, seed=page) for page in range(5)]
+    assert (state.latest_pages() == -1).all()
+    for seen, page in enumerate(pages, start=1):
+        world.step(state, page)
+        known = np.concatenate(pages[max(0, seen - 3) : seen], axis=1)
+        padded = np.pad(known, ((0, 0), (15 - known.shape[1], 0)), constant_values=-1)
+        np.testing.assert_array_equal(state.latest_pages(), padded)
 
 
 def test_a_copy_is_a_state_of_its_own() -> None:
