@@ -26,7 +26,7 @@ def choose(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Floats]:
     """Clicks, skips and click probabilities of one page."""
     s = len(relevance)
-    looks: Floats = (1.0 + np.arange(s)) ** -t["EXAMINATION_DECAY"]
+    looks = np.asarray((1.0 + np.arange(s)) ** -t["EXAMINATION_DECAY"], dtype=np.float64)
     attraction: Floats = np.where(there, logistic(relevance), 0.0)
     if choice == "position":
         clicks = luck < looks * attraction
