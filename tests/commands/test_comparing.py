@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from tests.small_data import ASSIGNMENTS, small_settings, write_items, write_log
 from zsr_sim.cli import app
 from zsr_sim.encoders.cache import FOLDER_VARIABLE
-from zsr_sim.evaluation.across import across_worlds
+from zsr_sim.evaluation.across import across_worlds, order_agreement
 from zsr_sim.experiment import make_scene
 from zsr_sim.other_worlds import UNKNOWN, drawn_settings, other_users
 
@@ -111,6 +111,8 @@ def test_effects_in_other_worlds(everything: tuple[str, dict[str, Any]]) -> None
         assert found["mean"] == pytest.approx(np.mean(differences))
         assert found["wins"] == np.mean(np.array(differences) > 0)
     assert said.count("In 2 other worlds it earns more in ") == 2
+    assert len(worlds["order"]["kendall"]) == 2
+    assert "Order of the 3 strategies here and in 2 other worlds: Kendall's tau " in said
 
 
 def test_segments_are_parts_of_the_users_worst_first(everything: tuple[str, dict[str, Any]]) -> None:
@@ -184,3 +186,16 @@ def test_across_worlds_by_hand() -> None:
     assert (b["wins"], b["shown"], b["ships"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3), 1.0)
     assert (b["mean"], b["spread"], b["worst"]) == (2.0, 3.0, -1.0)
     assert (c["wins"], c["shown"], c["spread"], len(c["effects"])) == (1.0, 0.0, 0.0, 2)
+
+
+def test_order_agreement_by_hand() -> None:
+    def world(*means: float) -> dict[str, Any]:
+        return {"strategies": {name: {"return": {"mean": mean}} for name, mean in zip("abcd", means, strict=False)}}
+
+    here = world(1.0, 2.0, 3.0, 4.0)
+    # The same order; one of six pairs turned; the reverse; three strategies left, one of three pairs turned.
+    found = order_agreement(here, [world(2, 3, 4, 9), world(1, 3, 2, 4), world(4, 3, 2, 1), world(1, 3, 2)])
+    assert found is not None
+    assert found["kendall"] == pytest.approx([1.0, 4 / 6, -1.0, 1 / 3])
+    assert found["mean"] == pytest.approx(0.25)
+    assert order_agreement(world(1.0, 2.0), [world(1.0, 2.0)]) is None

@@ -26,7 +26,7 @@ from zsr_sim.commands.trial import BLOCK, Trial
 from zsr_sim.config import Settings, load_settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.errors import InputError
-from zsr_sim.evaluation.across import across_worlds
+from zsr_sim.evaluation.across import across_worlds, order_agreement
 from zsr_sim.evaluation.planning import plan, plan_words
 from zsr_sim.experiment import Scene
 from zsr_sim.learning import POLICY_GRADIENT, count_phases, require_trainable
@@ -129,13 +129,15 @@ def _compared(
         "plan": planned,
         "segments": trial.segments(scene),
         "support": trial.support(scene),
-        "worlds": _other_worlds(manner.worlds, trial, scene, job, phases),
+        "worlds": _other_worlds(manner.worlds, trial, scene, job, phases, results),
         "failed": {name: _failure(error) for name, error in trial.failed.items()},
     }
     return results, trial.walks(scene.dataset.catalogue.titles)
 
 
-def _other_worlds(count: int, trial: Trial, scene: Scene, job: Job, phases: Phases) -> dict[str, Any] | None:
+def _other_worlds(
+    count: int, trial: Trial, scene: Scene, job: Job, phases: Phases, here: dict[str, Any]
+) -> dict[str, Any] | None:
     """The strategies that are left before the users of other worlds; who fails there is told as failed, too."""
     if not count:
         return None
@@ -146,7 +148,12 @@ def _other_worlds(count: int, trial: Trial, scene: Scene, job: Job, phases: Phas
         other.run(job.users, phases, "other worlds", (replicate, count))
         found.append(other.results({}))
         trial.failed |= other.failed
-    return {"count": count, "users": job.users, "candidates": across_worlds(found)}
+    return {
+        "count": count,
+        "users": job.users,
+        "candidates": across_worlds(found),
+        "order": order_agreement(here, found),
+    }
 
 
 def _failure(error: AgentError) -> dict[str, Any]:

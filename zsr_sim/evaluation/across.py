@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import kendalltau
 
 
 def across_worlds(worlds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -39,3 +40,28 @@ def across_worlds(worlds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def order_agreement(here: Mapping[str, Any], worlds: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Does this world order the strategies as others do? None for fewer than three strategies; JSON-ready.
+
+    here, worlds: what `compare_strategies` found in this world and in each other one. Each other world takes the part
+    of a reality that the simulator does not know: Kendall's tau-b (Kendall 1945) between the mean returns here and
+    there, -1..1, over the strategies that both have; its mean over worlds, and the range that 95 % of worlds lie in.
+    """
+    taus = []
+    for world in worlds:
+        common = [name for name in here["strategies"] if name in world["strategies"]]
+        if len(common) >= 3:
+            both = ([results["strategies"][name]["return"]["mean"] for name in common] for results in (here, world))
+            taus.append(float(kendalltau(*both).statistic))
+    finite = np.array([tau for tau in taus if np.isfinite(tau)])  # all strategies alike: there is no order
+    if not len(finite):
+        return None
+    low, high = np.quantile(finite, [0.025, 0.975])
+    return {
+        "strategies": len(here["strategies"]),
+        "kendall": finite.tolist(),
+        "mean": float(finite.mean()),
+        "range95": [float(low), float(high)],
+    }

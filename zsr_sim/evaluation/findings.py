@@ -20,6 +20,13 @@ def findings(results: Mapping[str, Any], candidate: str) -> list[str]:
 def remarks(results: Mapping[str, Any]) -> list[str]:
     """Sentences about the comparison as a whole: who failed, and how often was looked."""
     said = [f"Failed and left out: {failure['error']}" for failure in results.get("failed", {}).values()]
+    order = (results.get("worlds") or {}).get("order")
+    if order:
+        low, high = order["range95"]
+        said.append(
+            f"Order of the {order['strategies']} strategies here and in {len(order['kendall'])} other worlds: "
+            f"Kendall's tau {order['mean']:.2f} on average, {low:.2f} to {high:.2f} in 95 % of them"
+        )
     looks = results.get("looks")
     if looks:
         end = "decided" if looks["decided"] else "not decided"
