@@ -148,12 +148,22 @@ def test_a_trained_run_is_tried_on_users_it_has_not_learned_from() -> None:
         (["--agent", "policy-gradient"], "policy-gradient is trained in the loop: zsr-sim train"),
         (["--agent", "not_finite:Broken"], "agent not_finite:Broken"),
         (["--agent", "random", "--min-interactions", "40"], "0 users have interactions with 40 different items"),
+        (["--agent", "item-knn", "--protocol", "cold"], "--protocol cold: item-knn knows items by their id"),
     ],
 )
 def test_bad_input_is_told_in_a_line_or_two(words: list[str], says: str) -> None:
     result = ranking(*words, code=2)
     assert says in result.stderr.replace("\n", " ")
     assert 1 <= result.stderr.count("\n") <= 2
+
+
+def test_a_peer_is_tried_on_items_that_it_knows_only() -> None:
+    found = json.loads(ranking("--agents", "random", "item-knn", "--draws", "1", "--json").stdout)
+    warm, cold = found["protocols"]["warm"], found["protocols"]["cold"]
+    assert list(warm["agents"]) == ["random", "item-knn"]
+    assert list(cold["agents"]) == ["random"]
+    assert cold["draws"] == 1
+    assert cold["left_out"] == {"item-knn": "knows items by their id: a cold item is nothing to it"}
 
 
 def test_wrong_usage_exits_with_2() -> None:

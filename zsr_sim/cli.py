@@ -286,7 +286,10 @@ def evaluate_ranking(
     assignments: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Which strategy ranks hidden items of a log highest: each user's last one, and items that nobody consumed."""
+    """Which strategy ranks hidden items of a log highest: each user's last one, and items that nobody consumed.
+
+    Beside the agents there are peers that know items by their ids: item-knn, sasrec, gru4rec.
+    """
     from zsr_sim.commands import ranking
 
     question = ranking.Question(

@@ -61,7 +61,7 @@ class Question:
 
 
 @dataclass
-class Field:
+class Ground:
     """Whom strategies are tried on: the log of the trials, and what there is to learn from (None: the same log)."""
 
     log: Interactions
@@ -80,76 +80,84 @@ def evaluate_ranking(question: Question, out: Path | None, screen: Screen) -> di
             question.data, settings.world, question.encoder,
             lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
         )  # fmt: skip
-    field_ = _field(scene, question)
-    chosen = _chosen_users(scene, field_, rankers, question)
+    ground = _ground(scene, question)
+    protocols, seconds = _try_protocols(scene, ground, rankers, question, settings, screen)
     results: dict[str, Any] = {
         "data": scene.dataset.catalogue.name,
         "data_fingerprint": fingerprint(scene.dataset),
         "encoder": scene.encoder,
         "seed": question.seed,
         "min_interactions": question.min_interactions,
-        "protocols": {},
+        "protocols": protocols,
+        "notes": ground.notes,
     }
-    seconds: dict[str, Any] = {}
-    for protocol in [name for name in ("warm", "cold") if getattr(question, name)]:
-        able, left_out = _able(rankers, protocol, scene)
-        if able:
-            draws = [_draw(of_users(trials, chosen), scene) for trials in _trials(protocol, field_, scene, question)]
-            found, seconds[protocol] = _try_all(protocol, draws, able, settings, question.seed, screen)
-            results["protocols"][protocol] = found | {"left_out": left_out}
-            _say(protocol, found, left_out, screen)
-        else:
-            field_.notes += [f"{protocol}: {name} {why}" for name, why in left_out.items()]
-    if not results["protocols"]:
-        raise InputError(f"--protocol cold: {'; '.join(field_.notes)}; name another agent or --protocol warm")
-    results["notes"] = field_.notes
-    for note in field_.notes:
+    for note in ground.notes:
         screen.line(note)
     if out is not None:
         data = {"name": results["data"], "fingerprint": results["data_fingerprint"]} | dict(scene.dataset.report.counts)
         with Run.create(out, question.command, settings, [question.seed], data) as run:
             run.write_json(RESULTS, results)
-            screen.line(f"curves {ranking_curves(results['protocols'], run.figures / 'ranking.png')}")
+            screen.line(f"curves {ranking_curves(protocols, run.figures / 'ranking.png')}")
     return results | {"seconds": seconds} | ({} if out is None else {"run": str(out)})
 
 
-def _field(scene: Scene, question: Question) -> Field:
+def _try_protocols(
+    scene: Scene, ground: Ground, rankers: Sequence[Ranker], question: Question, settings: Settings, screen: Screen
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The results of each protocol that was asked for, and seconds; raises InputError where none can be tried."""
+    chosen = _chosen_users(scene, ground, rankers, question)
+    results, seconds = {}, {}
+    for protocol in [name for name in ("warm", "cold") if getattr(question, name)]:
+        able, left_out = _able(rankers, protocol, scene)
+        if not able:
+            ground.notes += [f"{protocol}: {name} {why}" for name, why in left_out.items()]
+            continue
+        draws = [_draw(of_users(trials, chosen), scene) for trials in _trials(protocol, ground, scene, question)]
+        found, seconds[protocol] = _try_all(protocol, draws, able, settings, question.seed, screen)
+        results[protocol] = found | {"left_out": left_out}
+        _say(protocol, found, left_out, screen)
+    if not results:
+        raise InputError(f"--protocol {'; '.join(ground.notes)}; name another agent or --protocol warm")
+    return results, seconds
+
+
+def _ground(scene: Scene, question: Question) -> Ground:
     log = scene.dataset.interactions
     if log is not None:
-        return Field(first_encounters(log, question.min_interactions), None, [])
+        return Ground(first_encounters(log, question.min_interactions), None, [])
     tried = training_log(scene.test, None, users=MADE_UP_USERS)
     note = (
         f"{scene.dataset.catalogue.name} has no log: what is learned from and what is found are the own choices of "
         "made-up users (other users for each), so this shows how strategies do in this world, not among people."
     )
-    return Field(first_encounters(tried, question.min_interactions), scene.log, [note])
+    return Ground(first_encounters(tried, question.min_interactions), scene.log, [note])
 
 
-def _chosen_users(scene: Scene, field_: Field, rankers: Sequence[Ranker], question: Question) -> np.ndarray[Any, Any]:
+def _chosen_users(scene: Scene, ground: Ground, rankers: Sequence[Ranker], question: Question) -> np.ndarray[Any, Any]:
     """Codes of the users who are tried; adds to the notes why they are not all."""
-    users = np.flatnonzero(np.diff(field_.log.starts) > 0)
+    users = np.flatnonzero(np.diff(ground.log.starts) > 0)
     knowing = [ranker.label for ranker in rankers if knows_the_log(ranker, scene)]
     if knowing and isinstance(scene.test, FittedPopulation):
         users = np.intersect1d(users, scene.test.codes)
-        field_.notes.append(
+        ground.notes.append(
             f"{', '.join(knowing)} learned from the training users of this log, so only its {len(users):,} test users "
             "are tried, by every agent."
         )
     if question.users is not None and question.users < len(users):
         some = np.random.default_rng([question.seed, len(users)]).choice(users, question.users, replace=False)
-        field_.notes.append(f"{question.users:,} of {len(users):,} users are tried (--users); all are learned from.")
+        ground.notes.append(f"{question.users:,} of {len(users):,} users are tried (--users); all are learned from.")
         users = np.sort(some)
     if len(users) < 2:
         raise InputError(f"{len(users)} users are left to try, at least 2 are needed; lower --min-interactions")
     return users
 
 
-def _trials(protocol: str, field_: Field, scene: Scene, question: Question) -> list[Trials]:
+def _trials(protocol: str, ground: Ground, scene: Scene, question: Question) -> list[Trials]:
     n = len(scene.vectors)
     if protocol == "warm":
-        return [leave_one_out(field_.log, n, field_.train)]
-    held_out = [held_out_items(field_.log, n, draw, question.seed) for draw in range(question.draws)]
-    return [cold_items(field_.log, items, field_.train) for items in held_out]
+        return [leave_one_out(ground.log, n, ground.train)]
+    held_out = [held_out_items(ground.log, n, draw, question.seed) for draw in range(question.draws)]
+    return [cold_items(ground.log, items, ground.train) for items in held_out]
 
 
 def _able(rankers: Sequence[Ranker], protocol: str, scene: Scene) -> tuple[list[Ranker], dict[str, str]]:
