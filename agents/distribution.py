@@ -200,3 +200,14 @@ class Sampled:
         """A drawn page for each user."""
         drawn = self.distribution(observation).draw(observation.seeds, observation.users, observation.steps)
         return Decision(drawn)
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """An agent as it acts, whatever it could draw from: all probability on the page that it shows."""
+
+    agent: Agent
+
+    def act(self, observation: Observation) -> Decision:
+        """The agent's own decision."""
+        return self.agent.act(observation)

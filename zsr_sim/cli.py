@@ -95,7 +95,7 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 list_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 evaluate_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(evaluate_app, name="evaluate", help="Hold a strategy or a world against a log: ranking.")
+app.add_typer(evaluate_app, name="evaluate", help="Hold a strategy or a world against a log: ranking | policy.")
 app.add_typer(data_app, name="data", help="Data sets: check | describe | fetch.")
 app.add_typer(list_app, name="list", help="What there is: agents | envs | data.")
 
@@ -238,6 +238,32 @@ def recommend(
     _say(found if as_json else {}, [], as_json)
 
 
+@app.command(cls=ManyValues)
+def log(
+    data: Data,
+    agent: Annotated[str, typer.Option(help="the logging policy (zsr-sim list agents), or a run folder")],
+    out: Annotated[Path, typer.Option(help="impressions: .parquet, .csv or .jsonl, each also .gz")],
+    users: Users = 5000,
+    explore: Annotated[float, typer.Option(min=0, max=1, help="probability of an evenly drawn page instead")] = 0.0,
+    value_of: Annotated[list[str] | None, typer.Option(metavar="B ...", help="tell the true value of these")] = None,
+    minari: Annotated[str | None, typer.Option(metavar="ID", help="write a Minari data set, too")] = None,
+    seed: Seed = 0,
+    world: WorldName = None,
+    encoder: Encoder = None,
+    config: Config = None,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Write a log of pages with exact propensities, from simulated users."""
+    from zsr_sim.commands import logs
+
+    job = logs.LogJob(
+        data, agent, users, explore, value_of or [], minari, seed, encoder, config, assignments or [], world
+    )
+    found = logs.write_log(job, out, _screen(as_json))
+    _say(found if as_json else {}, [], as_json)
+
+
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="run folders")],
@@ -297,6 +323,37 @@ def evaluate_ranking(
         encoder, config, assignments or [], ctx.meta["command"],
     )  # fmt: skip
     found = ranking.evaluate_ranking(question, out, _screen(as_json))
+    _say(found if as_json else {}, [], as_json)
+
+
+@evaluate_app.command("policy", cls=ManyValues)
+def evaluate_policy(
+    ctx: typer.Context,
+    log: Annotated[Path, typer.Option(help="impressions: a file, or a folder that holds them")],
+    agent: Annotated[str, typer.Option(help="the strategy whose value is asked for (target)")],
+    baseline: Annotated[str | None, typer.Option(help="another one to compare with [default: the log's own]")] = None,
+    data: Annotated[str | None, typer.Option(help="catalogue of the log [default: as the log says]")] = None,
+    histories: Annotated[Path | None, typer.Option(help="interactions from before the log, a file")] = None,
+    reward: Annotated[list[str] | None, typer.Option(metavar="KIND ...", help="feedback that counts as 1")] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="take the page an agent shows, not what it draws from")] = (
+        False
+    ),
+    draws: Annotated[int, typer.Option(min=100, help="bootstrap resamples")] = 1000,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="run folder, a new one")] = None,
+    encoder: Encoder = None,
+    config: Config = None,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """What a strategy would have earned, estimated from a log: diagnostics, all estimators, a verdict."""
+    from zsr_sim.commands import policy
+
+    question = policy.Question(
+        log, agent, baseline, data, histories, tuple(reward or ()), greedy, draws, seed, encoder, config,
+        assignments or [], ctx.meta["command"],
+    )  # fmt: skip
+    found = policy.evaluate_policy(question, out, _screen(as_json))
     _say(found if as_json else {}, [], as_json)
 
 

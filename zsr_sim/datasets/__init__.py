@@ -10,12 +10,13 @@ from zsr_sim.datasets.generic import PLAIN
 from zsr_sim.datasets.mind import MIND
 from zsr_sim.datasets.movielens import LAYOUTS as MOVIELENS
 from zsr_sim.datasets.online_retail import ONLINE_RETAIL
+from zsr_sim.datasets.open_bandit import OPEN_BANDIT
 from zsr_sim.datasets.recbole import RECBOLE
 from zsr_sim.errors import InputError, nearest
 
 __all__ = ["DataReport", "Dataset", "describe", "known", "layouts", "load"]
 
-_LAYOUTS = (PLAIN, *MOVIELENS, RECBOLE, MIND, ONLINE_RETAIL)  # the first that matches is taken
+_LAYOUTS = (PLAIN, *MOVIELENS, RECBOLE, MIND, ONLINE_RETAIL, OPEN_BANDIT)  # the first that matches is taken
 _NAMES_SHOWN = 5
 
 

@@ -1,10 +1,13 @@
 """A data set: a catalogue, a log where there is one, and the report of what was read, dropped and why."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zsr_sim.catalogue import Catalogue
+from zsr_sim.impressions import Impressions
 from zsr_sim.interactions import Interactions
 
 COUNT_WORDS = {
@@ -16,6 +19,10 @@ COUNT_WORDS = {
     "conflicting_items": "of these said something else than the first row",
     "dropped_unknown_items": "interactions dropped: their item is not in the catalogue",
     "users_without_known_items": "users dropped: none of their items is in the catalogue",
+    "impressions": "impressions (items shown)",
+    "pages": "logged pages",
+    "profiles": "users with a profile",
+    "dropped_unknown_pages": "pages dropped: they show an item that is not in the catalogue",
     "dropped_duplicates": "interactions dropped: exact duplicates of another row",
 }
 
@@ -46,11 +53,27 @@ class DataReport:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A catalogue, the log of interactions with its items (None where there is no log), and how they were read."""
+    """A catalogue, the log of interactions with its items (None where there is no log), and how they were read.
+
+    impressions: logged pages, None where there are none. profiles: user id -> what is known of the user, as a text;
+    None where there is no file of users.
+    """
 
     catalogue: Catalogue
     interactions: Interactions | None
     report: DataReport
+    impressions: Impressions | None = None
+    profiles: dict[str, str] | None = None
+
+    def with_impressions(self, impressions: Impressions, counts: dict[str, int], notes: list[str]) -> Dataset:
+        """The same data with logged pages; what was read and dropped joins the report."""
+        report = replace(self.report, counts=self.report.counts | counts, notes=(*self.report.notes, *notes))
+        return replace(self, report=report, impressions=impressions)
+
+    def with_profiles(self, profiles: dict[str, str]) -> Dataset:
+        """The same data with a text on each of some users."""
+        report = replace(self.report, counts=self.report.counts | {"profiles": len(profiles)})
+        return replace(self, report=report, profiles=profiles)
 
 
 @dataclass(frozen=True)

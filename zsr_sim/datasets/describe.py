@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zsr_sim.datasets.dataset import Dataset
+from zsr_sim.impressions import Impressions
 from zsr_sim.interactions import Interactions
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
@@ -31,6 +32,7 @@ def describe(dataset: Dataset) -> dict[str, object]:
             "fingerprint": catalogue.fingerprint,
         },
         "interactions": None if log is None else _describe_log(log, len(catalogue)),
+        "impressions": None if dataset.impressions is None else _describe_pages(dataset.impressions),
         "notes": list(dataset.report.notes),
     }
 
@@ -69,6 +71,23 @@ def _describe_log(log: Interactions, n_items: int) -> dict[str, object]:
         "items_never_seen": int((per_item == 0).sum()),
         "repeated_pairs": len(log) - pairs,
         "values": histogram(log.values),
+        "feedback": {name: int((log.feedback_codes == code).sum()) for name, code in kinds},
+    }
+
+
+def _describe_pages(log: Impressions) -> dict[str, object]:
+    said = log.propensity[log.shown]
+    given = said[~np.isnan(said)]
+    kinds = zip(log.feedback_names, range(len(log.feedback_names)), strict=True)
+    return {
+        "pages": len(log),
+        "users": log.n_users,
+        "positions": log.items.shape[1],
+        "whole_pages": log.whole,
+        "first": _iso(log.timestamps.min()),
+        "last": _iso(log.timestamps.max()),
+        "propensities": quantiles(given) if len(given) else None,
+        "propensities_missing": len(said) - len(given),
         "feedback": {name: int((log.feedback_codes == code).sum()) for name, code in kinds},
     }
 

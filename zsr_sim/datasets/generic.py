@@ -1,33 +1,51 @@
-"""Folders of plain files: items.csv (or .parquet, .jsonl) and, where there is a log, interactions.csv."""
+"""Folders of plain files: items.csv (or .parquet, .jsonl), and interactions, impressions and users where there are."""
 
 from pathlib import Path
 
 from zsr_sim.datasets.assemble import assemble
+from zsr_sim.datasets.columns import ids
 from zsr_sim.datasets.dataset import Dataset, Layout
-from zsr_sim.datasets.tables import SUFFIXES, find_table, read_table
+from zsr_sim.datasets.files import shown
+from zsr_sim.datasets.impressions import read_impressions
+from zsr_sim.datasets.tables import SUFFIXES, Table, find_table, read_table
 from zsr_sim.errors import InputError
-
-LATER = ("impressions", "users")  # files of the contract that no part of the library reads yet
 
 
 def _matches(folder: Path) -> bool:
-    return any(find_table(folder, stem) is not None for stem in ("items", "interactions"))
+    return any(find_table(folder, stem) is not None for stem in ("items", "interactions", "impressions"))
 
 
 def _read(folder: Path, text_columns: tuple[str, ...] | None) -> Dataset:
     items, log = find_table(folder, "items"), find_table(folder, "interactions")
     if items is None:
-        raise InputError(f"{folder} holds interactions but no items file; put items{' or items'.join(SUFFIXES)} there")
-    unread = sorted(path.name for path in folder.iterdir() if path.name.split(".")[0] in LATER)
-    return assemble(
+        raise InputError(f"{folder} holds a log but no items file; put items{' or items'.join(SUFFIXES)} there")
+    dataset = assemble(
         source=str(folder),
         name=folder.resolve().name,
         layout="plain files (items and interactions)" if log else "plain files (items only)",
         items=read_table(items),
         log=read_table(log) if log else None,
         text_columns=text_columns,
-        notes=[f"{name} is not read by this version" for name in unread],
     )
+    impressions = find_table(folder, "impressions")
+    if impressions:
+        dataset = dataset.with_impressions(*read_impressions(impressions, dataset.catalogue))
+    users = find_table(folder, "users")
+    return dataset.with_profiles(_profiles(read_table(users))) if users else dataset
+
+
+def _profiles(table: Table) -> dict[str, str]:
+    """User id -> its `text`, or all other columns joined as `name: value` in the order of the file."""
+    user_ids, names = ids(table, "user_id"), [str(name) for name in table.frame.columns if name != "user_id"]
+    twice = user_ids.duplicated()
+    if twice.any():
+        row = int(twice.to_numpy().argmax())
+        raise InputError(f"{table.where(row)}: user {shown(user_ids.iloc[row])} again; one row for each user expected")
+    if "text" in names:
+        return dict(zip(user_ids, table.frame["text"], strict=True))
+    rows = table.frame[names].itertuples(index=False)
+    texts = ("; ".join(f"{name}: {value}" for name, value in zip(names, row, strict=True) if value) for row in rows)
+    return dict(zip(user_ids, texts, strict=True))
 
 
 PLAIN = Layout("plain files", "items.csv, .parquet or .jsonl with interactions.* beside it", _matches, _read)

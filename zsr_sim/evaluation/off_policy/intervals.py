@@ -208,7 +208,11 @@ class Resampled:
         cls, terms: Mapping[str, Terms], clusters: NDArray[np.int64], groups: int, draws: int = 1000, seed: int = 0
     ) -> Resampled:
         """Rows of the same cluster (n,) in 0..groups - 1 are dependent; `draws` bootstrap resamples, 0 for none."""
-        sums = {name: t.sums(clusters, groups) for name, t in terms.items()}
+        return cls.of_sums({name: t.sums(clusters, groups) for name, t in terms.items()}, draws, seed)
+
+    @classmethod
+    def of_sums(cls, sums: dict[str, Sums], draws: int = 1000, seed: int = 0) -> Resampled:
+        """From sums over the same clusters, whatever rows they were of."""
         return cls(sums, bootstrap(sums, draws, seed) if draws else {})
 
     def estimate(self, name: str) -> Found:

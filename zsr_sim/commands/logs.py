@@ -1,0 +1,163 @@
+"""The work behind `zsr-sim log`: impressions with exact propensities, and the true value of other strategies."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zsr_sim.agents.distribution import Sampled, sampled
+from zsr_sim.agents.registry import find_agent
+from zsr_sim.config import load_settings
+from zsr_sim.console import Phases, Screen
+from zsr_sim.datasets.tables import SUFFIXES
+from zsr_sim.envs.visits import simulate
+from zsr_sim.errors import InputError
+from zsr_sim.evaluation.estimates import estimate_mean
+from zsr_sim.evaluation.off_policy.record import Recording, histories_frame, impressions_frame, record
+from zsr_sim.experiment import Scene, fingerprint, make_scene
+from zsr_sim.runs import write_whole
+
+LUCK = 1 << 41
+"""Added to the seed: users of a log meet other luck than those of a training or of a comparison."""
+
+
+@dataclass(frozen=True)
+class LogJob:
+    """What a person asked for.
+
+    users: visits, of users never trained on. explore: probability of an evenly drawn page. value_of: strategies whose
+    true value is told. minari: the id of a Minari data set to write, too, or None.
+    """
+
+    data: str
+    agent: str
+    users: int
+    explore: float = 0.0
+    value_of: Sequence[str] = ()
+    minari: str | None = None
+    seed: int = 0
+    encoder: str | None = None
+    config: Path | None = None
+    assignments: list[str] = field(default_factory=list)
+
+
+def companion(path: Path, name: str) -> Path:
+    """A file that belongs to a log: log.parquet -> log.NAME."""
+    return path.with_name(f"{_stem(path)}.{name}")
+
+
+def histories_path(path: Path) -> Path:
+    """Where the histories of a log's users lie: log.parquet -> log.histories.parquet."""
+    return companion(path, "histories" + path.name.removeprefix(_stem(path)))
+
+
+def _stem(path: Path) -> str:
+    for suffix in SUFFIXES:
+        for ending in (suffix, f"{suffix}.gz"):
+            if path.name.endswith(ending) and len(path.name) > len(ending):
+                return path.name.removesuffix(ending)
+    raise InputError(f"--out {path}: expected a name that ends in {', '.join(SUFFIXES)} or one of them with .gz")
+
+
+def write_log(job: LogJob, out: Path, screen: Screen) -> dict[str, Any]:
+    """Simulate, then write the impressions, the histories beside them, and what was done as JSON; returns the last.
+
+    Raises InputError, before anything is simulated, for what cannot be.
+    """
+    facts_path, histories = companion(out, "json"), histories_path(out)
+    if job.minari:
+        from zsr_sim.evaluation.off_policy.minari_export import require_minari
+
+        require_minari(job.minari)
+    settings = load_settings(job.config, job.assignments)
+    with Phases(screen) as phases:
+        scene = make_scene(
+            job.data, settings.world, job.encoder,
+            lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
+        )  # fmt: skip
+        n_items = len(scene.vectors)
+        agent = sampled(find_agent(job.agent).build(scene), n_items, job.explore)
+        targets = {name: sampled(find_agent(name).build(scene), n_items) for name in dict.fromkeys(job.value_of)}
+        ids = np.arange(job.users, dtype=np.int64)
+        recording = record(
+            scene.world, scene.test, ids, agent, job.seed + LUCK, settings.world.horizon, targets,
+            progress=lambda done, total: phases.show("log", done, total, f"{done:,} of {total:,} users"),
+        )  # fmt: skip
+        values = {name: _true_value(name, target, recording, scene, job, phases) for name, target in targets.items()}
+    item_ids = scene.dataset.catalogue.item_ids
+    frame = impressions_frame(recording, item_ids)
+    write_frame(histories_frame(recording, item_ids), histories)
+    write_frame(frame, out)
+    facts = {
+        "data": job.data, "data_fingerprint": fingerprint(scene.dataset), "agent": job.agent, "explore": job.explore,
+        "seed": job.seed, "luck": job.seed + LUCK, "users": job.users, "pages": len(frame) // scene.world.slate_size,
+        "impressions": len(frame), "slate_size": scene.world.slate_size, "horizon": settings.world.horizon,
+        "encoder": scene.encoder, "clicks_per_page": _clicks_per_page(recording), "value_of": values,
+        "log": out.name, "histories": histories.name, "trust": scene.trust,
+    }  # fmt: skip
+    if job.minari:
+        from zsr_sim.evaluation.off_policy.minari_export import export
+
+        facts["minari"] = export(job.minari, recording, scene, job.agent)
+    write_whole(facts_path, json.dumps(facts, indent=2, allow_nan=False).encode())
+    _say(facts, out, screen)
+    return facts
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write csv, parquet or jsonl, by the name (with .gz: zipped); aside first, then renamed."""
+    kind = Path(path.name.removesuffix(".gz")).suffix
+    buffer = io.BytesIO()
+    packed: Any = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
+    if kind == ".parquet":
+        frame.to_parquet(buffer, index=False)
+    elif kind == ".csv":
+        frame.to_csv(buffer, index=False, compression=packed)
+    else:
+        frame.to_json(buffer, orient="records", lines=True, double_precision=15, compression=packed)
+    write_whole(path, buffer.getvalue())
+
+
+def _clicks_per_page(recording: Recording) -> dict[str, Any]:
+    clicks = recording.joined("clicks").sum(axis=1).astype(np.float64)
+    found = estimate_mean(clicks, recording.joined("people").astype(np.int64))
+    return {"mean": found.mean, "ci95": list(found.ci95)}
+
+
+def _true_value(
+    name: str, target: Sampled, recording: Recording, scene: Scene, job: LogJob, phases: Phases
+) -> dict[str, Any]:
+    """A target's true value: on the very pages of the log, and in visits of the same users of its own."""
+    people = recording.joined("people").astype(np.int64)
+    on_pages = estimate_mean(np.concatenate(recording.expected[name]), people)
+    visits = simulate(
+        scene.world, scene.test, np.arange(job.users, dtype=np.int64), target, job.seed + LUCK, scene.settings.horizon,
+        progress=lambda done, total: phases.show(f"value of {name}", done, total, f"{done:,} of {total:,} users"),
+    )  # fmt: skip
+    found = estimate_mean(visits.returns, visits.people)
+    return {
+        "clicks_per_page": {"mean": on_pages.mean, "ci95": list(on_pages.ci95)},
+        "clicks_per_visit": {"mean": found.mean, "ci95": list(found.ci95)},
+    }
+
+
+def _say(facts: dict[str, Any], out: Path, screen: Screen) -> None:
+    page = facts["clicks_per_page"]
+    screen.line(
+        f"{out}: {facts['impressions']:,} impressions on {facts['pages']:,} pages of {facts['users']:,} users under "
+        f"{facts['agent']}, exploring {100 * facts['explore']:g} %; {page['mean']:.3f} clicks per page "
+        f"(95 % interval {page['ci95'][0]:.3f} to {page['ci95'][1]:.3f})"
+    )
+    for name, value in facts["value_of"].items():
+        told = [f"{value[key]['mean']:.3f} {key.replace('_', ' ')} ({value[key]['ci95'][0]:.3f} to "
+                f"{value[key]['ci95'][1]:.3f})" for key in ("clicks_per_page", "clicks_per_visit")]  # fmt: skip
+        screen.line(f"true value of {name}: {told[0]} on the log's pages, {told[1]} in visits of its own")
+    if "minari" in facts:
+        screen.line(f"Minari data set {facts['minari']}")
