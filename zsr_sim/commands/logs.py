@@ -46,6 +46,7 @@ class LogJob:
     encoder: str | None = None
     config: Path | None = None
     assignments: list[str] = field(default_factory=list)
+    world: str | None = None
 
 
 def companion(path: Path, name: str) -> Path:
@@ -76,7 +77,7 @@ def write_log(job: LogJob, out: Path, screen: Screen) -> dict[str, Any]:
         from zsr_sim.evaluation.off_policy.minari_export import require_minari
 
         require_minari(job.minari)
-    settings = load_settings(job.config, job.assignments)
+    settings = load_settings(job.config, job.assignments, job.world)
     with Phases(screen) as phases:
         scene = make_scene(
             job.data, settings.world, job.encoder,
@@ -99,7 +100,8 @@ def write_log(job: LogJob, out: Path, screen: Screen) -> dict[str, Any]:
         "data": job.data, "data_fingerprint": fingerprint(scene.dataset), "agent": job.agent, "explore": job.explore,
         "seed": job.seed, "luck": job.seed + LUCK, "users": job.users, "pages": len(frame) // scene.world.slate_size,
         "impressions": len(frame), "slate_size": scene.world.slate_size, "horizon": settings.world.horizon,
-        "encoder": scene.encoder, "clicks_per_page": _clicks_per_page(recording), "value_of": values,
+        "encoder": scene.encoder, "settings": settings.model_dump(mode="json"),
+        "clicks_per_page": _clicks_per_page(recording), "value_of": values,
         "log": out.name, "histories": histories.name, "trust": scene.trust,
     }  # fmt: skip
     if job.minari:
@@ -141,7 +143,7 @@ def _true_value(
         scene.world, scene.test, np.arange(job.users, dtype=np.int64), target, job.seed + LUCK, scene.settings.horizon,
         progress=lambda done, total: phases.show(f"value of {name}", done, total, f"{done:,} of {total:,} users"),
     )  # fmt: skip
-    found = estimate_mean(visits.returns, visits.people)
+    found = estimate_mean(visits.clicks, visits.people)
     return {
         "clicks_per_page": {"mean": on_pages.mean, "ci95": list(on_pages.ci95)},
         "clicks_per_visit": {"mean": found.mean, "ci95": list(found.ci95)},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from zsr_sim.agents.distribution import Greedy
 from zsr_sim.agents.protocol import Agent
@@ -72,6 +73,8 @@ def evaluate_policy(question: Question, out: Path | None, screen: Screen) -> dic
         require_free(out)
     settings = load_settings(question.config, question.assignments)
     source = _read(question)
+    if "settings" in source.facts and not (question.config or question.assignments):
+        settings = _settings_of(source.facts["settings"], question.log)
     size = {"slate_size": source.log.items.shape[1]}
     settings = settings.model_copy(update={"world": settings.world.model_copy(update=size)})
     with Phases(screen) as phases:
@@ -79,7 +82,7 @@ def evaluate_policy(question: Question, out: Path | None, screen: Screen) -> dic
             source.data, settings.world, question.encoder,
             lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
         )  # fmt: skip
-        scene, log = _to_learn_from(scene, source)
+        scene, log = _to_learn_from(scene, source, question)
         logged = _logged(scene, log, source, question)
         names = [question.agent] + ([question.baseline] if question.baseline else [])
         targets = {}
@@ -103,6 +106,14 @@ def evaluate_policy(question: Question, out: Path | None, screen: Screen) -> dic
     if out is not None:
         _keep(results, out, question, settings, source, scene)
     return results | ({} if out is None else {"run": str(out)})
+
+
+def _settings_of(facts: Any, path: Path) -> Settings:
+    """The settings that a log of ours was made with: what strategies know from before depends on them."""
+    try:
+        return Settings.model_validate(facts)
+    except ValidationError as error:
+        raise InputError(f"{path} was written by another version ({error.error_count()} settings); log again") from None
 
 
 def _agent(name: str, scene: Scene, greedy: bool) -> Agent:
@@ -150,7 +161,7 @@ def _facts(path: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) and facts.get("log") == path.name else {}
 
 
-def _to_learn_from(scene: Scene, source: Source) -> tuple[Scene, Impressions]:
+def _to_learn_from(scene: Scene, source: Source, question: Question) -> tuple[Scene, Impressions]:
     """The scene with what strategies may learn from, and the pages that they are judged on.
 
     Where there are neither interactions nor a simulation behind the log, strategies learn from the clicks of the
@@ -162,7 +173,7 @@ def _to_learn_from(scene: Scene, source: Source) -> tuple[Scene, Impressions]:
     early, late = (np.flatnonzero(part) for part in (source.log.timestamps < middle, source.log.timestamps >= middle))
     if len(early) < 1 or len(late) < 2:
         raise InputError("the log's pages have one time; without interactions its earlier half is to be learned from")
-    rows, positions = np.nonzero(source.log.feedback_codes[early] >= 0)
+    rows, positions = np.nonzero(source.log.reward((*REWARDS, *question.reward))[early] > 0)
     items = source.log.items[early][rows, positions]
     users = [source.log.user_ids[code] for code in source.log.users[early][rows]]
     learned = Interactions.from_columns(users, items, source.log.timestamps[early][rows])
@@ -175,7 +186,7 @@ def _to_learn_from(scene: Scene, source: Source) -> tuple[Scene, Impressions]:
 
 
 def _logged(scene: Scene, log: Impressions, source: Source, question: Question) -> Logged:
-    clicked = log.feedback_codes >= 0
+    clicked = log.reward((*REWARDS, *question.reward)) > 0
     own = bool(source.facts)
     observed = observations(
         log, clicked, histories_before(log, source.before), user_keys(log, own), int(source.facts.get("luck", 0))

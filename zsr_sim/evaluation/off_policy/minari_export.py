@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 
 import numpy as np
 from gymnasium import spaces
@@ -36,7 +37,7 @@ def export(name: str, recording: Recording, scene: Scene, agent: str) -> str:
     d = scene.vectors.shape[1]
     users, steps = recording.joined("users"), recording.joined("steps")
     order = np.lexsort((steps, users))
-    slates, left = recording.joined("slates")[order], recording.joined("left")[order]
+    slates, left = recording.joined("slates")[order], recording.joined("left")[order].astype(np.bool_)
     before, after = recording.joined("taste")[order], recording.joined("taste_after")[order]
     clicks, prefix = recording.joined("clicks")[order], recording.joined("prefix")[order]
     ends = np.append(np.flatnonzero(np.diff(users[order])) + 1, len(users))
@@ -54,11 +55,13 @@ def export(name: str, recording: Recording, scene: Scene, agent: str) -> str:
             infos={"slate": _with_last(slates[rows]), "slate_propensity": _with_last(prefix[rows, -1])},
         ))  # fmt: skip
         begin = end
-    minari.create_dataset_from_buffers(
-        name, episodes, algorithm_name=agent, observation_space=spaces.Box(-1, 1, (2 * d,), np.float32),
-        action_space=spaces.Box(-1, 1, (d,), np.float32), code_permalink="none", author="zsr-sim",
-        author_email="none", description=f"simulated visits in {scene.dataset.catalogue.name} under {agent}",
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that no environment goes with the data; spaces are given instead
+        minari.create_dataset_from_buffers(
+            name, episodes, algorithm_name=agent, observation_space=spaces.Box(-1, 1, (2 * d,), np.float32),
+            action_space=spaces.Box(-1, 1, (d,), np.float32), code_permalink="none", author="zsr-sim",
+            author_email="none", description=f"simulated visits in {scene.dataset.catalogue.name} under {agent}",
+        )  # fmt: skip
     return name
 
 

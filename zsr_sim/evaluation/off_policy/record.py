@@ -17,6 +17,7 @@ from zsr_sim.envs.world import World
 from zsr_sim.generation.retrieval import CONTRAST
 
 EPOCH = 1_704_067_200  # 2024-01-01 UTC; simulated users have no clock: times only put pages in order
+FEEDBACK = ("", "skip", "click", "like", "purchase")
 BETWEEN_VISITS, BETWEEN_PAGES = 3600, 60  # seconds
 
 
@@ -25,9 +26,10 @@ class Recording:
     """Pages in the order in which they were shown: n rows, s positions.
 
     users: int64 (n,), ids of visits. people: int64 (n,). steps: int64 (n,). slates: int32 (n, s). clicks: bool (n, s).
+    feedback: int8 (n, s), rows of FEEDBACK, the strongest that was given.
     position, prefix: float64 (n, s), slate: float64 (n,), propensities. left: bool (n,), the visit ended here by the
-    user's choice. taste, taste_after: float32 (n, 2 d), lasting and recent taste as the history tells it before and after
-    the page. expected: for each target, float64 (n,), the true expected clicks of the page that it would have
+    user's choice. taste, taste_after: float32 (n, 2 d), lasting and recent taste as the history tells it, before and
+    after the page. expected: for each target, float64 (n,), the true expected clicks of the page that it would have
     shown. histories: visit id -> what the user had consumed before.
     """
 
@@ -36,6 +38,7 @@ class Recording:
     steps: list[NDArray[np.int64]] = field(default_factory=list)
     slates: list[NDArray[np.int32]] = field(default_factory=list)
     clicks: list[NDArray[np.bool_]] = field(default_factory=list)
+    feedback: list[NDArray[np.int8]] = field(default_factory=list)
     position: list[NDArray[np.float64]] = field(default_factory=list)
     prefix: list[NDArray[np.float64]] = field(default_factory=list)
     left: list[NDArray[np.bool_]] = field(default_factory=list)
@@ -100,6 +103,10 @@ def _record_batch(
         recording.steps.append(observation.steps)
         recording.slates.append(slates)
         recording.clicks.append(feedback.clicks[here])
+        strongest = np.zeros(slates.shape, dtype=np.int8)
+        for code, name in enumerate(("skips", "clicks", "likes", "purchases"), start=1):
+            strongest[getattr(feedback, name)[here]] = code
+        recording.feedback.append(strongest)
         recording.position.append(found.position_propensity(slates))
         recording.prefix.append(found.prefix_propensity(slates))
         recording.left.append(feedback.left[here])
@@ -120,7 +127,7 @@ def impressions_frame(recording: Recording, item_ids: Sequence[str]) -> pd.DataF
     """The rows of an impressions file: one for each item shown, visits in order, positions from 1."""
     users, steps = recording.joined("users"), recording.joined("steps")
     order = np.lexsort((steps, users))
-    slates, clicks = recording.joined("slates")[order], recording.joined("clicks")[order]
+    slates, feedback = recording.joined("slates")[order], recording.joined("feedback")[order]
     n, s = slates.shape
     user = np.repeat(users[order].astype(np.int64), s)
     step = np.repeat(steps[order].astype(np.int64), s)
@@ -133,7 +140,7 @@ def impressions_frame(recording: Recording, item_ids: Sequence[str]) -> pd.DataF
         "slate_id": names + "-" + pd.Series(step).astype(str),
         "item_id": np.asarray(item_ids, dtype=object)[slates.ravel()],
         "position": np.tile(np.arange(1, s + 1), n),
-        "feedback": np.where(clicks.ravel(), "click", ""),
+        "feedback": np.asarray(FEEDBACK, dtype=object)[feedback.ravel().astype(np.int64)],
         "propensity": recording.joined("position")[order].ravel(),
         "slate_propensity": np.repeat(prefix[:, -1], s),
         "prefix_propensity": prefix.ravel(),
