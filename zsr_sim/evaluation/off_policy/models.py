@@ -56,10 +56,12 @@ def folds_of(clusters: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """One regression for each half, learned on the other."""
+    """One regression for each half, learned on the other; predictions stay between the least and the largest value."""
 
     parts: tuple[Any, ...]
     features: Features
+    low: float
+    high: float
 
     def predict(
         self, observation: Observation, items: NDArray[np.int32], folds: NDArray[np.int64]
@@ -72,7 +74,7 @@ class CrossFitted:
                 some = rows[begin : begin + _BATCH]
                 table = self.features.of(observation.take(some), items[some], np.arange(items.shape[1]))
                 out[some] = model.predict(table.reshape(-1, table.shape[2])).reshape(table.shape[:2])
-        return out
+        return np.clip(out, self.low, self.high)
 
 
 def regress(
@@ -89,7 +91,8 @@ def regress(
         table, shown, rows = _sample(features, observation, items, np.flatnonzero(folds != fold), [seed, fold])
         model = HistGradientBoostingRegressor(max_iter=40, max_leaf_nodes=15, learning_rate=0.15, random_state=seed)
         parts.append(model.fit(table, values[rows][shown]))
-    return CrossFitted(tuple(parts), features)
+    known = values[items >= 0]
+    return CrossFitted(tuple(parts), features, float(known.min()), float(known.max()))
 
 
 def _sample(
