@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from zsr_sim.agents.distribution import Sampled, sampled
+from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.agents.registry import find_agent
-from zsr_sim.config import load_settings
+from zsr_sim.config import Settings, load_settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.datasets.tables import SUFFIXES
 from zsr_sim.envs.visits import simulate
@@ -22,6 +24,7 @@ from zsr_sim.errors import InputError
 from zsr_sim.evaluation.estimates import estimate_mean
 from zsr_sim.evaluation.off_policy.record import Recording, histories_frame, impressions_frame, record
 from zsr_sim.experiment import Scene, fingerprint, make_scene
+from zsr_sim.learning import learners
 from zsr_sim.runs import write_whole
 
 LUCK = 1 << 41
@@ -84,8 +87,10 @@ def write_log(job: LogJob, out: Path, screen: Screen) -> dict[str, Any]:
             lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
         )  # fmt: skip
         n_items = len(scene.vectors)
-        agent = sampled(find_agent(job.agent).build(scene), n_items, job.explore)
-        targets = {name: sampled(find_agent(name).build(scene), n_items) for name in dict.fromkeys(job.value_of)}
+        agent = sampled(ready(job.agent, scene, settings, job.seed), n_items, job.explore)
+        targets = {
+            name: sampled(ready(name, scene, settings, job.seed), n_items) for name in dict.fromkeys(job.value_of)
+        }
         ids = np.arange(job.users, dtype=np.int64)
         recording = record(
             scene.world, scene.test, ids, agent, job.seed + LUCK, settings.world.horizon, targets,
@@ -113,18 +118,32 @@ def write_log(job: LogJob, out: Path, screen: Screen) -> dict[str, Any]:
     return facts
 
 
+def ready(name: str, scene: Scene, settings: Settings, seed: int) -> CheckedAgent:
+    """An agent that acts in a scene; one that learns from a log learns from the scene's.
+
+    Raises InputError for an unknown agent and for one that has to be trained in the loop first.
+    """
+    spec = find_agent(name)
+    if spec.learns and learners()[spec.label].in_the_loop:
+        raise InputError(
+            f"{name} has to be trained first: zsr-sim train --agent {name} --out runs/NAME, then name that run folder"
+        )
+    return spec.build(scene, settings, seed)
+
+
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """Write csv, parquet or jsonl, by the name (with .gz: zipped); aside first, then renamed."""
     kind = Path(path.name.removesuffix(".gz")).suffix
     buffer = io.BytesIO()
-    packed: Any = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
     if kind == ".parquet":
         frame.to_parquet(buffer, index=False)
     elif kind == ".csv":
-        frame.to_csv(buffer, index=False, compression=packed)
-    else:
-        frame.to_json(buffer, orient="records", lines=True, double_precision=15, compression=packed)
-    write_whole(path, buffer.getvalue())
+        frame.to_csv(buffer, index=False)
+    else:  # pandas would round to 15 decimals, and a page's propensity may be smaller than that
+        rows = (json.dumps(row) for row in frame.to_dict(orient="records"))
+        buffer.write("".join(f"{row}\n" for row in rows).encode())
+    content = buffer.getvalue()
+    write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def _clicks_per_page(recording: Recording) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 
 from zsr_sim.agents.distribution import Greedy
 from zsr_sim.agents.protocol import Agent
-from zsr_sim.agents.registry import find_agent
-from zsr_sim.commands.logs import companion
+from zsr_sim.commands.logs import companion, ready
 from zsr_sim.config import Settings, load_settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.datasets import Dataset, load
@@ -89,7 +88,7 @@ def evaluate_policy(question: Question, out: Path | None, screen: Screen) -> dic
         for number, name in enumerate(names):
             label = name if name not in targets else f"{name}#{number + 1}"
             targets[label] = gather(
-                logged, _agent(name, scene, question.greedy), question.seed,
+                logged, _agent(name, scene, settings, question), question.seed,
                 lambda done, total, name=name: phases.show(f"asking {name}", done, total, f"{done:,} pages"),  # type: ignore[misc]
             )  # fmt: skip
     results = {
@@ -116,9 +115,9 @@ def _settings_of(facts: Any, path: Path) -> Settings:
         raise InputError(f"{path} was written by another version ({error.error_count()} settings); log again") from None
 
 
-def _agent(name: str, scene: Scene, greedy: bool) -> Agent:
-    agent = find_agent(name).build(scene)
-    return Greedy(agent) if greedy else agent
+def _agent(name: str, scene: Scene, settings: Settings, question: Question) -> Agent:
+    agent = ready(name, scene, settings, question.seed)
+    return Greedy(agent) if question.greedy else agent
 
 
 def _read(question: Question) -> Source:

@@ -17,9 +17,14 @@ def require_minari(name: str) -> None:
     """Raise InputError where Minari is not installed, or already has a data set of this name."""
     if importlib.util.find_spec("minari") is None or importlib.util.find_spec("h5py") is None:
         raise InputError("--minari needs Minari: pip install 'zsr-sim[minari]'")
-    import minari
+    from minari.dataset.minari_dataset import parse_dataset_id
+    from minari.storage.datasets_root_dir import get_dataset_path
 
-    if name in minari.list_local_datasets():
+    try:
+        parse_dataset_id(name)
+    except ValueError:
+        raise InputError(f"--minari {name}: an id such as films/log-v0 expected") from None
+    if get_dataset_path(name).exists():
         raise InputError(f"--minari {name}: there is a data set of that name; take another, or minari delete {name}")
 
 

@@ -7,7 +7,7 @@ that has seen a row would make its correction too small.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,13 @@ _BATCH = 20_000  # pages
 
 @dataclass(frozen=True)
 class Features:
-    """Numbers that describe (user, item, position)."""
+    """Numbers that describe (user, item, position).
+
+    seen: also whether the user had the item before. What is clicked hardly depends on it, what is shown does.
+    """
 
     retrieval: Retrieval
+    seen: bool = False
 
     def of(
         self, observation: Observation, items: NDArray[np.int32], positions: NDArray[np.int64]
@@ -46,6 +50,9 @@ class Features:
         length = np.log1p((observation.histories >= 0).sum(axis=1))
         columns += [np.broadcast_to(column[:, None], items.shape) for column in (length, observation.steps)]
         columns += [shown[:, :, dim] for dim in range(min(_LEADING, vectors.shape[1]))]
+        if self.seen:
+            had = np.concatenate([observation.histories, observation.shown], axis=1)  # (n, e)
+            columns.append(np.stack([(had == items[:, j, None]).any(axis=1) for j in range(items.shape[1])], axis=1))
         return np.stack(columns, axis=2).astype(np.float32)
 
 
@@ -117,6 +124,7 @@ def estimate_propensities(
     holds, that is the probability (noise-contrastive estimation, Gutmann and Hyvarinen 2010).
     """
     n_items, s = len(features.retrieval.vectors), items.shape[1]
+    features = replace(features, seen=True)
     rng = np.random.default_rng(seed)
     found = np.full(items.shape, np.nan)
     frequency = np.empty((s, n_items))
