@@ -1,7 +1,8 @@
 """Recommenders that know items by their ids: peers to measure against, not zero-shot. A cold item is nothing to them.
 
-They learn from a log alone and tune themselves on it: each user's last interaction is put aside, and the settings are
-chosen by NDCG@10 on it, ranked among all items that are new to the user.
+They learn from a log alone and tune themselves on it: each user's last interaction is put aside, and the settings (of
+sequence models also the number of epochs) are chosen by NDCG@10 on it, ranked among all items that are new to the user.
+Then they learn from the whole log with these settings.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from numpy.typing import NDArray
 
 from zsr_sim.agents.neighbours import DECAYS, SHRINKAGES, ItemNeighbours, consumed_together
 from zsr_sim.agents.protocol import Agent, Scoring
-from zsr_sim.agents.sequential import SequenceModel, SequenceRecommender, train
+from zsr_sim.agents.sequential import SequenceModel, SequenceRecommender, train, tune
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.population import HISTORY_LENGTH
 from zsr_sim.errors import InputError
 from zsr_sim.interactions import Interactions
 
-DROPOUTS = (0.2, 0.5)
+DROPOUTS = (0.1, 0.3)
 _TUNED_ON = 2000  # users at most
 _CELLS = 1 << 23  # scores at once
 
@@ -94,18 +95,14 @@ def _sequence_model(kind: str) -> Callable[[Interactions, int, int, int, OnProgr
         aside = PutAside.of(log, seed)
 
         def judge(model: SequenceModel) -> float:
-            return aside.ndcg(SequenceRecommender(model, slate_size, {}), n_items)
+            return aside.ndcg(SequenceRecommender(model, slate_size), n_items)
 
-        best: SequenceRecommender | None = None
-        for dropout in DROPOUTS:
-            model, facts = train(
-                kind, aside.log, n_items, dropout, seed, judge,
-                lambda done, total, figures: report("log", done, total, figures),
-            )  # fmt: skip
-            if best is None or facts["validation_ndcg"] > best.facts["validation_ndcg"]:
-                best = SequenceRecommender(model, slate_size, facts)
-        assert best is not None
-        return best
+        def tell(done: int, total: int, figures: dict[str, float]) -> None:
+            report("log", done, total, figures)
+
+        tried = [(tune(kind, aside.log, n_items, dropout, seed, judge, tell), dropout) for dropout in DROPOUTS]
+        (epochs, _), dropout = max(tried, key=lambda one: one[0][1])
+        return SequenceRecommender(train(kind, log, n_items, dropout, seed, epochs, tell), slate_size)
 
     return learn
 

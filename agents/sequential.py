@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -123,11 +122,10 @@ class _CrossEntropy(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class SequenceRecommender:
-    """A trained sequence model; facts: how its training went."""
+    """A trained sequence model."""
 
     model: SequenceModel
     slate_size: int
-    facts: dict[str, float]
 
     def act(self, observation: Observation) -> Decision:
         """The page of the likeliest next items."""
@@ -162,34 +160,59 @@ def windows(log: Interactions, rng: np.random.Generator) -> NDArray[np.int64]:
     )
 
 
-def train(
+def tune(
     kind: str, log: Interactions, n_items: int, dropout: float, seed: int, judge: Callable[[SequenceModel], float],
     report: Report,
-) -> tuple[SequenceModel, dict[str, float]]:  # fmt: skip
-    """Train until `judge` (higher is better) has not risen for PATIENCE epochs; the best epoch's weights are kept."""
+) -> tuple[int, float]:  # fmt: skip
+    """How many epochs are best, and how good `judge` (higher is better) finds the model then.
+
+    Training ends when it has not become better for PATIENCE epochs.
+    """
+    best, best_epoch = -1.0, 0
+    for epoch, model in enumerate(_training(kind, log, n_items, dropout, seed, MOST_EPOCHS), 1):
+        judged = judge(model)
+        if judged > best:
+            best, best_epoch = judged, epoch
+        report(epoch, MOST_EPOCHS, {"validation_ndcg": judged, "best": best, "dropout": dropout})
+        if epoch - best_epoch >= PATIENCE:
+            break
+    return best_epoch, best
+
+
+def train(
+    kind: str, log: Interactions, n_items: int, dropout: float, seed: int, epochs: int, report: Report
+) -> SequenceModel:
+    """A model trained for so many epochs, 1 or more."""
+    models = _training(kind, log, n_items, dropout, seed, epochs)
+    for epoch in range(1, epochs + 1):
+        model = next(models)
+        report(epoch, epochs, {"final_epoch": epoch})
+    return model
+
+
+def _training(
+    kind: str, log: Interactions, n_items: int, dropout: float, seed: int, epochs: int
+) -> Iterator[SequenceModel]:
+    """The model after each epoch, ready to be asked. All randomness comes from `seed`."""
+    rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):  # weights and dropout are drawn from torch's global state
         torch.manual_seed(seed)
         model = SequenceModel(kind, n_items, dropout)
-        optimiser = torch.optim.Adam(model.parameters(), LEARNING_RATE)
-        rng = np.random.default_rng(seed)
-        best, best_epoch, kept = -1.0, 0, copy.deepcopy(model.state_dict())
-        for epoch in range(1, MOST_EPOCHS + 1):
+        own = torch.get_rng_state()
+    optimiser = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    for _ in range(epochs):
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(own)
             model.train()
-            for batch in _batches(log, rng, n_items):
+            for batch in _batches(log, rng):
                 optimiser.zero_grad()
                 _loss(model, batch).backward()
                 optimiser.step()
-            judged = judge(model.eval())
-            if judged > best:
-                best, best_epoch, kept = judged, epoch, copy.deepcopy(model.state_dict())
-            report(epoch, MOST_EPOCHS, {"validation_ndcg": judged, "best_validation_ndcg": best})
-            if epoch - best_epoch >= PATIENCE:
-                break
-    model.load_state_dict(kept)
-    return model.eval(), {"dropout": dropout, "epochs": epoch, "best_epoch": best_epoch, "validation_ndcg": best}
+            own = torch.get_rng_state()
+        yield model.eval()
 
 
-def _batches(log: Interactions, rng: np.random.Generator, n_items: int) -> Iterator[Tensor]:
+def _batches(log: Interactions, rng: np.random.Generator) -> Iterator[Tensor]:
     rows = rng.permutation(windows(log, rng))
     for start in range(0, len(rows), BATCH):
         yield torch.from_numpy(rows[start : start + BATCH])

@@ -11,7 +11,7 @@ from zsr_sim.agents import sequential
 from zsr_sim.agents.neighbours import ItemNeighbours, consumed_together
 from zsr_sim.agents.peers import PEERS, PutAside
 from zsr_sim.agents.protocol import Scoring
-from zsr_sim.agents.sequential import LENGTH, SequenceModel, SequenceRecommender, windows
+from zsr_sim.agents.sequential import LENGTH, SequenceModel, windows
 from zsr_sim.envs.observation import Observation
 from zsr_sim.errors import InputError
 from zsr_sim.interactions import Interactions
@@ -126,9 +126,16 @@ def test_a_peer_learns_what_follows_what(name: str, monkeypatch: pytest.MonkeyPa
     assert scores.shape == (CIRCLE, CIRCLE)
     following = [(start + 4) % CIRCLE for start in range(CIRCLE)]
     assert agent.act(histories).slates[:, 0].tolist() == following
-    assert isinstance(agent, SequenceRecommender | ItemNeighbours)
-    if isinstance(agent, SequenceRecommender):
-        assert agent.facts["validation_ndcg"] == pytest.approx(1.0)
+
+
+def test_training_goes_on_while_it_helps_and_a_little_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = iter([0.1, 0.3, 0.2, 0.3, 0.1, 0.2, 0.9])
+    told: list[int] = []
+    found = sequential.tune(
+        "gru4rec", circles(10), CIRCLE, 0.1, 0, lambda _: next(judged), lambda epoch, *_: told.append(epoch)
+    )
+    assert found == (2, 0.3)
+    assert told == [1, 2, 3, 4, 5, 6]  # PATIENCE epochs after the second
 
 
 def test_the_same_seed_gives_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,6 +143,6 @@ def test_the_same_seed_gives_the_same_weights(monkeypatch: pytest.MonkeyPatch) -
     before = torch.get_rng_state()
     found = [PEERS["gru4rec"].learn(circles(30), CIRCLE, 2, seed, tell_nobody) for seed in (3, 3, 4)]
     assert (torch.get_rng_state() == before).all()
-    first, again, other = (a.scores(seeing([1, 2])) for a in found if isinstance(a, SequenceRecommender))
+    first, again, other = (a.scores(seeing([1, 2])) for a in found if isinstance(a, Scoring))
     assert (first == again).all()
     assert (first != other).any()
