@@ -224,14 +224,16 @@ def test_two_files_of_one_kind(tmp_path: Path) -> None:
 def test_a_log_without_items(tmp_path: Path) -> None:
     write(tmp_path, interactions_csv=HEAD + "a,1,1\n")
     assert error_of(tmp_path) == (
-        "D holds interactions but no items file; put items.csv or items.parquet or items.jsonl there"
+        "D holds a log but no items file; put items.csv or items.parquet or items.jsonl there"
     )
 
 
 def test_an_unknown_layout_names_what_was_found_and_looked_for(tmp_path: Path) -> None:
     wanted = (
         "looked for (each also with .gz): items.csv, .parquet or .jsonl with interactions.* beside it; "
-        "movies.csv and ratings.csv; movies.dat and ratings.dat; u.item and u.data"
+        "movies.csv and ratings.csv; movies.dat and ratings.dat; u.item and u.data; "
+        "NAME.item and NAME.inter; news.tsv and behaviors.tsv; online_retail.csv; "
+        "item_context.csv with all.csv, men.csv or women.csv beside it"
     )
     assert error_of(tmp_path) == f"D has no known layout; found: nothing\n{wanted}"
     write(tmp_path, **{f"file{n}_txt": "x" for n in range(7)})

@@ -56,4 +56,7 @@ def test_quantiles_of_0_to_100() -> None:
 
 def test_names_that_list_data_prints() -> None:
     assert list(known()) == ["films", "books"]
-    assert list(layouts()) == ["plain files", "MovieLens csv", "MovieLens or MovieTweetings ::", "MovieLens-100K"]
+    assert list(layouts()) == [
+        "plain files", "MovieLens csv", "MovieLens or MovieTweetings ::", "MovieLens-100K", "RecBole atomic files",
+        "MIND", "UCI Online Retail", "Open Bandit",
+    ]  # fmt: skip

@@ -30,7 +30,7 @@ def evaluate(logged: Logged, targets: Mapping[str, Evidence], draws: int = 1000,
     against = f"{others[0]}\t{best}" if others else f"{target}\t{LOGGING}"
     difference = resampled.difference(f"{target}\t{best}", against)
     faults = {name: _faults(table, best) for name, table in tables.items()}
-    verdict, reason = _verdict(target, others[0] if others else LOGGING, best, difference, faults, tables[target].unit)
+    verdict, reason = decide(target, others[0] if others else LOGGING, best, difference, faults, tables[target].unit)
     return {
         "unit": tables[target].unit,
         "target": target,
@@ -74,9 +74,10 @@ def _visits(logged: Logged, evidence: Evidence, draws: int, seed: int) -> dict[s
     }
 
 
-def _verdict(
+def decide(
     target: str, baseline: str, best: str, difference: Found, faults: Mapping[str, list[str]], unit: str
 ) -> tuple[str, str]:
+    """Verdict and reason by VERDICT_RULE; faults: what the diagnostics of each policy found."""
     low, high = difference.ci95
     told = f"{best} puts it {difference.value:+.4g} {unit} from {baseline} (95 % interval {low:+.4g} to {high:+.4g})"
     wrong = [f"{name}: {'; '.join(found)}" for name, found in faults.items() if found]
