@@ -58,5 +58,5 @@ def test_names_that_list_data_prints() -> None:
     assert list(known()) == ["films", "books"]
     assert list(layouts()) == [
         "plain files", "MovieLens csv", "MovieLens or MovieTweetings ::", "MovieLens-100K", "RecBole atomic files",
-        "MIND", "UCI Online Retail", "Open Bandit",
+        "MIND", "Online Retail", "Open Bandit",
     ]  # fmt: skip
