@@ -121,6 +121,34 @@ class SimilaritySettings(_Strict):
     threshold: float = Field(-1.0, ge=-1, le=1, description="least cosine of an item that is near enough")
 
 
+class BayesSettings(_Strict):
+    """Votes of the history items."""
+
+    temperature: float = Field(0.1, gt=0, description="of the votes; lower ones favour the nearest items more")
+    prior: Literal["interest", "popularity"] = Field("interest", description="what gives a history item more to say")
+
+
+class HybridSettings(_Strict):
+    """Collaborative part plus text part."""
+
+    text_weight: float | None = Field(None, ge=0, description="lambda, the weight of the text part; none: validation")
+    factors: int = Field(32, ge=1, description="length of the collaborative embeddings")
+    steps: int = Field(400, ge=1, description="gradient steps, for each lambda that is tried")
+    batch_size: int = Field(512, ge=1, description="interactions in a step")
+    learning_rate: float = Field(1e-2, gt=0, description="Adam")
+
+
+class FewShotSettings(_Strict):
+    """The sequence model over frozen text vectors, and people like you."""
+
+    network: Literal["lstm", "transformer"] = Field("lstm", description="what reads the history")
+    hidden: int = Field(64, ge=2, multiple_of=2, description="width of the network")
+    steps: int = Field(600, ge=1, description="gradient steps")
+    batch_size: int = Field(64, ge=1, description="users in a step")
+    learning_rate: float = Field(2e-3, gt=0, description="Adam")
+    neighbours: int = Field(50, ge=1, description="people like you whose taste counts")
+
+
 class Settings(_Strict):
     """All settings; `--config file.yaml` first, then `--set world.horizon=10`."""
 
@@ -128,6 +156,9 @@ class Settings(_Strict):
     generator: GeneratorSettings = GeneratorSettings()  # type: ignore[call-arg]  # all fields have defaults
     agent: AgentSettings = AgentSettings()  # type: ignore[call-arg]
     similarity: SimilaritySettings = SimilaritySettings()  # type: ignore[call-arg]
+    bayes: BayesSettings = BayesSettings()  # type: ignore[call-arg]
+    hybrid: HybridSettings = HybridSettings()  # type: ignore[call-arg]
+    few_shot: FewShotSettings = FewShotSettings()  # type: ignore[call-arg]
 
 
 def load_settings(
