@@ -20,7 +20,7 @@ from zsr_sim.config import HybridSettings
 from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.generation.retrieval import Retrieval
-from zsr_sim.interactions import Interactions, id_keys
+from zsr_sim.interactions import Interactions
 
 TEXT_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Values of lambda that validation chooses among."""
@@ -83,6 +83,8 @@ class Hybrid:
     the item's: it speaks about every item. With lambda = 0 the score is f. Trained on J = J_rec + lambda J_lm, each a
     pairwise hinge max(0, 1 - s(u, next) + s(u, other)) (RankSVM, Joachims 2002), of the whole score and of the text
     part alone. A user without a history is answered by b, by text where there is a profile.
+
+    item_keys: int64 (n_items,), a number for each item by which another catalogue knows it again.
     """
 
     retrieval: Retrieval
@@ -152,10 +154,10 @@ class Hybrid:
         facts: dict[str, Any],
         retrieval: Retrieval,
         slate_size: int,
-        item_ids: tuple[str, ...],
+        keys: NDArray[np.int64],
     ) -> Hybrid:
-        """The agent of a checkpoint for a catalogue, which may be another one: items are known again by their ids."""
-        keys, old = id_keys(item_ids), tensors["item_keys"].numpy()
+        """The agent of a checkpoint for a catalogue, which may be another one: items are known again by their keys."""
+        old = tensors["item_keys"].numpy()
         order = np.argsort(old)
         where = order[np.searchsorted(old, keys, sorter=order).clip(max=len(old) - 1)]
         known = torch.from_numpy(old[where] == keys)
@@ -176,14 +178,14 @@ def train_hybrid(
     log: Interactions,
     retrieval: Retrieval,
     slate_size: int,
-    item_ids: tuple[str, ...],
+    keys: NDArray[np.int64],
     settings: HybridSettings,
     seed: int,
     report: Report,
 ) -> tuple[Hybrid, dict[str, float]]:
     """Learn from a log; lambda by NDCG at 10 of the last items of a tenth of the users, unless the settings name it."""
     train, held_out = split_for_validation(log, seed, "hybrid")
-    validation, keys = last_items(held_out), id_keys(item_ids)
+    validation = last_items(held_out)
     weights = TEXT_WEIGHTS if settings.text_weight is None else (settings.text_weight,)
     total = len(weights) * settings.steps
     best: tuple[Hybrid, dict[str, float]] | None = None

@@ -12,13 +12,15 @@ from types import ModuleType
 from typing import Any
 
 from zsr_sim.agents.baselines import Popularity, Random, Recency, freshness_of
+from zsr_sim.agents.bayes import Bayes
 from zsr_sim.agents.protocol import Agent, CheckedAgent
 from zsr_sim.agents.similarity import Similarity
 from zsr_sim.config import Settings
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.experiment import Scene
-from zsr_sim.learning import STABLE_BASELINES, OnProgress, learners, load_trained, train_strategy
+from zsr_sim.learning import STABLE_BASELINES, learners, load_trained, train_strategy
 from zsr_sim.runs import CHECKPOINTS, MANIFEST
+from zsr_sim.trained import OnProgress
 
 Make = Callable[[Scene, Settings], Agent]
 
@@ -50,11 +52,17 @@ def _similarity(scene: Scene, settings: Settings) -> Agent:
     return Similarity(scene.retrieval, scene.world.slate_size, own.temperature, own.threshold)
 
 
+def _bayes(scene: Scene, settings: Settings) -> Agent:
+    own = settings.bayes
+    return Bayes(scene.retrieval, scene.world.slate_size, own.temperature, own.prior)
+
+
 READY = {
     "random": Ready("items drawn evenly from what the user has not seen", "nothing", _random),
     "popularity": Ready("what most people consumed", "a log", _popularity),
     "recency": Ready("what somebody consumed last", "a log", _recency),
     "similarity": Ready("what is nearest in meaning to the user's history", "nothing", _similarity),
+    "bayes": Ready("every item of the user's history votes for what comes next", "nothing", _bayes),
 }
 OTHER_WAYS = {
     "module:Class": (

@@ -36,6 +36,8 @@ class Purpose(IntEnum):
     ITEM_QUALITY = 17
     RELEASE = 18
     OTHER_WORLD = 19
+    PLAN = 20
+    THOMPSON = 21
 
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

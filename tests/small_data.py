@@ -15,7 +15,7 @@ N_USERS = 60
 ASSIGNMENTS = [
     *("world.slate_size=4", "world.horizon=4", "world.dimensions=16", "world.topics=6"),
     *("agent.updates=2", "agent.users=24", "generator.likelihood_steps=10", "generator.adversarial_steps=2"),
-    "generator.feedback_interval=1",
+    *("generator.feedback_interval=1", "hybrid.steps=10", "few_shot.steps=10"),
 ]
 
 

@@ -132,6 +132,12 @@ def policy_words(first: dict[str, float], now: dict[str, float]) -> str:
     return words
 
 
+def log_words(first: dict[str, float], now: dict[str, float]) -> str:
+    """How learning from a log gets on: "loss 0.93 -> 0.41, NDCG at 10 of held-out users 0.113"."""
+    words = f"loss {first['loss']:.2f} -> {now['loss']:.2f}"
+    return words + (f", NDCG at 10 of held-out users {now['ndcg']:.3f}" if "ndcg" in now else "")
+
+
 def comparison_table(results: dict[str, Any]) -> list[str]:
     """The lines of a table of strategies, each against the baseline."""
     compared = {c["candidate"]: against(c) for c in results["comparisons"]}

@@ -7,10 +7,6 @@ only, so it recommends from a catalogue that it has never seen.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +16,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from zsr_sim.agents.gan import Gan
 from zsr_sim.agents.policy_gradient import PolicyGradient, PolicyGradientTrainer
 from zsr_sim.agents.protocol import Agent
 from zsr_sim.agents.scoring import CandidateScorer
 from zsr_sim.agents.stable_baselines import ALGORITHMS, StableBaselines, StableBaselinesTrainer
-from zsr_sim.catalogue import Catalogue
 from zsr_sim.config import Settings
 from zsr_sim.encoders.space import ItemSpace
 from zsr_sim.envs.stage import Stage
@@ -37,59 +33,14 @@ from zsr_sim.generation.networks import RECENT, Discriminator, Generator
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences, continuations, stretches
 from zsr_sim.generation.training import GanTrainer
-from zsr_sim.runs import Run, load_checkpoint
+from zsr_sim.log_learners import LOG_LEARNERS
+from zsr_sim.runs import load_checkpoint
+from zsr_sim.trained import Learner, OnProgress, Trained, facts, item_keys, space_tensors, under
 
-POLICY_GRADIENT = "policy-gradient"
+POLICY_GRADIENT, GAN = "policy-gradient", "gan"
 STABLE_BASELINES = "sb3:"
 HELD_OUT_SHARE, MOST_USERS, MOST_HELD_OUT = 0.1, 150, 500  # of the users, of them at most; and of their sequences
 FEWEST_SEQUENCES = 20
-
-OnProgress = Callable[[str, int, int, dict[str, float]], None]
-"""Called with (phase, steps done, steps in all, figures so far); phases are "generator", "log" and "policy"."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A strategy after its training: ready to act, and what has to be kept of it.
-
-    tensors: all weights, and the item space it sees texts in. facts: everything else that `load_trained` needs; JSON.
-    figures: of each phase, at its end.
-    """
-
-    agent: Agent
-    tensors: dict[str, Tensor]
-    facts: dict[str, Any]
-    figures: dict[str, dict[str, float]]
-
-    def final_figures(self) -> dict[str, dict[str, float | None]]:
-        """The figures at the end of each phase, ready for JSON: None where one is not finite."""
-        return {
-            phase: {name: value if math.isfinite(value) else None for name, value in figures.items()}
-            for phase, figures in self.figures.items()
-        }
-
-    def save(self, run: Run, name: str) -> None:
-        """Write checkpoints/<name> of a run."""
-        run.save_checkpoint(name, self.tensors, self.facts)
-
-
-@dataclass(frozen=True)
-class Learner:
-    """A strategy that is trained before it acts.
-
-    does, needs: one line on each, for a person. in_the_loop: whether it learns among the simulated users (its figures
-    hold a `return`), or from the scene's log alone. train: with the arguments of `train_strategy`. restore: makes of
-    (tensors, facts, settings, scene) the agent that a `Trained` was. require: as `require_trainable`. phases: of the
-    training under these settings.
-    """
-
-    does: str
-    needs: str
-    in_the_loop: bool
-    train: Callable[[Scene, Settings, int, OnProgress], Trained]
-    restore: Callable[[dict[str, Tensor], dict[str, Any], Settings, Scene], Agent]
-    require: Callable[[Scene, Settings], None] = lambda scene, settings: None
-    phases: Callable[[Settings], int] = lambda settings: 1
 
 
 def learners() -> dict[str, Learner]:
@@ -100,7 +51,11 @@ def learners() -> dict[str, Learner]:
             train_policy_gradient, _restore_policy_gradient, _require_policy_gradient,
             lambda settings: 2 if settings.generator.candidates else 1,
         ),
-    } | {f"{STABLE_BASELINES}{name}": _stable_baselines(name) for name in ALGORITHMS}  # fmt: skip
+        GAN: Learner(
+            "the page written by the GAN's generator that its discriminator finds most plausible", "a log", False,
+            _train_gan, _restore_gan, _require_gan,
+        ),
+    } | LOG_LEARNERS | {f"{STABLE_BASELINES}{name}": _stable_baselines(name) for name in ALGORITHMS}  # fmt: skip
 
 
 def _stable_baselines(algorithm: str) -> Learner:
@@ -151,21 +106,47 @@ def train_policy_gradient(scene: Scene, settings: Settings, seed: int, report: O
     if settings.generator.candidates:
         gan_trainer, figures["generator"] = _train_generator(scene, settings, seed, report)
     policy, figures["policy"] = _train_policy(scene, settings, seed, gan_trainer, report)
-    networks: dict[str, nn.Module] = {"scorer": policy.scorer}
-    gan, gate = None, None
-    if gan_trainer is not None:
-        gan = gan_trainer.gan
-        networks |= {"generator": gan_trainer.gan.generator, "discriminator": gan_trainer.gan.discriminator}
-        gate = gan_trainer.gan.threshold
-    tensors = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
-    if gan is not None:
-        tensors["items.keys"] = torch.from_numpy(item_keys(scene.dataset.catalogue))
+    gan = None if gan_trainer is None else gan_trainer.gan
+    gate = None if gan is None else gan.threshold
+    tensors = _weights("scorer", policy.scorer) | ({} if gan is None else _gan_weights(gan, scene))
     return Trained(
         PolicyGradient(policy.scorer, _candidates(gan, scene.retrieval, settings)),
-        tensors | _space_tensors(scene),
-        _facts(POLICY_GRADIENT, scene, settings, seed) | {"gate": gate},
+        tensors | space_tensors(scene),
+        facts(POLICY_GRADIENT, scene, settings, seed) | {"gate": gate},
         figures,
     )
+
+
+def _weights(name: str, network: nn.Module) -> dict[str, Tensor]:
+    return {f"{name}.{key}": value for key, value in network.state_dict().items()}
+
+
+def _gan_weights(gan: SequenceGan, scene: Scene) -> dict[str, Tensor]:
+    keys = {"items.keys": torch.from_numpy(item_keys(scene.dataset.catalogue))}
+    return _weights("generator", gan.generator) | _weights("discriminator", gan.discriminator) | keys
+
+
+def _require_gan(scene: Scene, settings: Settings) -> None:
+    if not settings.generator.candidates:
+        raise InputError("generator.candidates is 0: there is no page to choose; --set generator.candidates=3 has some")
+    _sequences(scene, 0)
+
+
+def _train_gan(scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
+    trainer, figures = _train_generator(scene, settings, seed, report)
+    return Trained(
+        Gan(_written(trainer.gan, scene.retrieval, settings)),
+        _gan_weights(trainer.gan, scene) | space_tensors(scene),
+        facts(GAN, scene, settings, seed) | {"gate": trainer.gan.threshold},
+        {"generator": figures},
+    )
+
+
+def _written(gan: SequenceGan, retrieval: Retrieval, settings: Settings) -> GeneratedCandidates:
+    """All candidates but one from the generator; the other one, by similarity, for users for whom none passes."""
+    places = settings.generator.candidates
+    agent = settings.agent.model_copy(update={"candidates": places + 1})
+    return _generated(gan, retrieval, settings.model_copy(update={"agent": agent}))
 
 
 def train_stable_baselines(algorithm: str, scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
@@ -182,34 +163,17 @@ def train_stable_baselines(algorithm: str, scene: Scene, settings: Settings, see
         figures = trainer.step()
         report("policy", update + 1, settings.agent.updates, figures)
     agent = trainer.agent
-    weights, facts = agent.checkpoint()
+    weights, own = agent.checkpoint()
     return Trained(
         agent,
-        {f"policy.{key}": value for key, value in weights.items()} | _space_tensors(scene),
-        _facts(f"{STABLE_BASELINES}{algorithm}", scene, settings, seed) | {"policy": facts},
+        {f"policy.{key}": value for key, value in weights.items()} | space_tensors(scene),
+        facts(f"{STABLE_BASELINES}{algorithm}", scene, settings, seed) | {"policy": own},
         {"policy": figures},
     )
 
 
 def _tell_nobody(phase: str, done: int, total: int, figures: dict[str, float]) -> None:
     pass
-
-
-def _space_tensors(scene: Scene) -> dict[str, Tensor]:
-    return {"space.components": torch.from_numpy(scene.space.components)}
-
-
-def _facts(kind: str, scene: Scene, settings: Settings, seed: int) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "seed": seed,
-        "data": scene.dataset.catalogue.name,
-        "dimensions": scene.space.dimensions,
-        "slate_size": scene.world.slate_size,
-        "encoder": scene.encoder,
-        "encoder_fingerprint": scene.encoder_fingerprint,
-        "settings": settings.model_dump(mode="json"),
-    }
 
 
 def _train_generator(
@@ -257,73 +221,67 @@ def load_trained(folder: Path, name: str, scene: Scene) -> Agent:
 
     Raises InputError where the checkpoint is missing, broken, or of another encoder than the scene's.
     """
-    tensors, facts = load_checkpoint(folder, name)
+    tensors, kept = load_checkpoint(folder, name)
     where = f"{folder.name}, checkpoint {name}"
-    if facts.get("encoder_fingerprint") != scene.encoder_fingerprint:
+    if kept.get("encoder_fingerprint") != scene.encoder_fingerprint:
         raise InputError(
-            f"{where} was trained with the encoder {facts.get('encoder')}, items here are encoded by "
+            f"{where} was trained with the encoder {kept.get('encoder')}, items here are encoded by "
             f"{scene.encoder} (or by other weights of that name); name the same one with --encoder"
         )
     try:
-        settings = Settings.model_validate(facts["settings"]).model_copy(update={"world": scene.settings})
+        settings = Settings.model_validate(kept["settings"]).model_copy(update={"world": scene.settings})
         space = ItemSpace(tensors["space.components"].numpy())
         retrieval = Retrieval(space.project(scene.text_vectors), scene.retrieval.popularity)
         scene = dataclasses.replace(scene, space=space, vectors=retrieval.vectors, retrieval=retrieval)
-        return learners()[facts["kind"]].restore(tensors, facts, settings, scene)
+        return learners()[kept["kind"]].restore(tensors, kept, settings, scene)
     except (KeyError, ValidationError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{where} does not fit this version of zsr-sim ({reason}); train it again") from None
 
 
 def _restore_policy_gradient(
-    tensors: dict[str, Tensor], facts: dict[str, Any], settings: Settings, scene: Scene
+    tensors: dict[str, Tensor], kept: dict[str, Any], settings: Settings, scene: Scene
 ) -> PolicyGradient:
-    dimensions, gate = scene.vectors.shape[1], facts["gate"]
     scorer = CandidateScorer(settings.agent.hidden)
-    scorer.load_state_dict(_under("scorer", tensors))
-    gan = None
-    if gate is not None:
-        gan = restore_gan(tensors, gate, dimensions, scene.dataset.catalogue)
+    scorer.load_state_dict(under("scorer", tensors))
+    gan = None if kept["gate"] is None else restore_gan(tensors, kept["gate"], scene)
     return PolicyGradient(scorer, _candidates(gan, scene.retrieval, settings))
 
 
+def _restore_gan(tensors: dict[str, Tensor], kept: dict[str, Any], settings: Settings, scene: Scene) -> Gan:
+    return Gan(_written(restore_gan(tensors, kept["gate"], scene), scene.retrieval, settings))
+
+
 def _restore_stable_baselines(
-    tensors: dict[str, Tensor], facts: dict[str, Any], settings: Settings, scene: Scene
+    tensors: dict[str, Tensor], kept: dict[str, Any], settings: Settings, scene: Scene
 ) -> StableBaselines:
     source = _candidates(None, scene.retrieval, settings)
-    return StableBaselines.restore(_under("policy", tensors), facts["policy"], source)
+    return StableBaselines.restore(under("policy", tensors), kept["policy"], source)
 
 
-def restore_gan(tensors: dict[str, Tensor], gate: float, dimensions: int, catalogue: Catalogue) -> SequenceGan:
+def restore_gan(tensors: dict[str, Tensor], gate: float, scene: Scene) -> SequenceGan:
     """The GAN of a checkpoint, for any catalogue: items that it learned from keep their residuals, others have none."""
-    keys = tensors["items.keys"].numpy()
+    keys, dimensions = tensors["items.keys"].numpy(), scene.vectors.shape[1]
     gan = SequenceGan(Generator(dimensions, len(keys)), Discriminator(dimensions), gate)
-    gan.generator.load_state_dict(_under("generator", tensors))
-    gan.discriminator.load_state_dict(_under("discriminator", tensors))
+    gan.generator.load_state_dict(under("generator", tensors))
+    gan.discriminator.load_state_dict(under("discriminator", tensors))
     row = {key: i for i, key in enumerate(keys.tolist())}
-    return gan.moved(np.array([row.get(key, -1) for key in item_keys(catalogue).tolist()], dtype=np.int64))
-
-
-def item_keys(catalogue: Catalogue) -> NDArray[np.int64]:
-    """By what an item is known again in another catalogue, where its id alone means nothing: a hash of id and text."""
-    pairs = zip(catalogue.item_ids, catalogue.texts, strict=True)
-    digests = (hashlib.sha256(f"{name}\0{text}".encode()).digest()[:8] for name, text in pairs)
-    return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of one network, by its own names."""
-    start = f"{prefix}."
-    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+    here = item_keys(scene.dataset.catalogue).tolist()
+    return gan.moved(np.array([row.get(key, -1) for key in here], dtype=np.int64))
 
 
 def _candidates(
     gan: SequenceGan | None, retrieval: Retrieval, settings: Settings, dtype: torch.dtype = torch.float64
 ) -> CandidateSource:
-    size, count = settings.world.slate_size, settings.agent.candidates
     if gan is None:
-        return RetrievalCandidates(retrieval, size, count)
-    own = settings.generator
+        return RetrievalCandidates(retrieval, settings.world.slate_size, settings.agent.candidates)
+    return _generated(gan, retrieval, settings, dtype)
+
+
+def _generated(
+    gan: SequenceGan, retrieval: Retrieval, settings: Settings, dtype: torch.dtype = torch.float64
+) -> GeneratedCandidates:
+    own, size, count = settings.generator, settings.world.slate_size, settings.agent.candidates
     drawing = Drawing(own.temperature, own.top_k, own.nucleus, own.diversity)
     return GeneratedCandidates(
         gan, retrieval, size, count, own.candidates, drawing, own.windows, own.window_step, dtype

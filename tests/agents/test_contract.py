@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tests.generation.waiting import random_retrieval
 from zsr_sim.agents.baselines import Popularity, Random, Recency
+from zsr_sim.agents.bayes import Bayes
 from zsr_sim.agents.contract import check_agent
 from zsr_sim.agents.protocol import AgentError
 from zsr_sim.agents.similarity import Similarity
@@ -18,7 +19,7 @@ from zsr_sim.generation.retrieval import Retrieval
 RETRIEVAL = random_retrieval()
 
 
-@pytest.mark.parametrize("kind", [Random, Popularity, Similarity])
+@pytest.mark.parametrize("kind", [Random, Popularity, Similarity, Bayes])
 def test_classes_that_keep_it(kind: type[Any]) -> None:
     check_agent(kind)
 

@@ -17,7 +17,7 @@ from zsr_sim.errors import InputError
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.interactions import Interactions, id_keys
 
-IDS = tuple(f"i{row}" for row in range(N_ITEMS))
+KEYS = id_keys([f"i{row}" for row in range(N_ITEMS)])
 RETRIEVAL = Retrieval(np.array([[1, 0], [0, 1], [0.6, 0.8]], dtype=np.float32), np.ones(3, dtype=np.float32))
 
 
@@ -26,7 +26,7 @@ def settings(**changes: object) -> HybridSettings:
 
 
 def learn(retrieval: Retrieval, seed: int = 0, **changes: object) -> tuple[Hybrid, dict[str, float]]:
-    return train_hybrid(log_of_kinds(), retrieval, 4, IDS, settings(**changes), seed, lambda *_: None)
+    return train_hybrid(log_of_kinds(), retrieval, 4, KEYS, settings(**changes), seed, lambda *_: None)
 
 
 def by_hand(text_weight: float) -> Hybrid:
@@ -103,7 +103,7 @@ def test_validation_chooses_lambda() -> None:
     """Where texts tell nothing, their part is left out or does no harm; the figures name the choice."""
     told: list[tuple[int, int]] = []
     agent, figures = train_hybrid(
-        log_of_kinds(), by_kind(), 4, IDS, settings(steps=20), 0, lambda done, total, _: told.append((done, total))
+        log_of_kinds(), by_kind(), 4, KEYS, settings(steps=20), 0, lambda done, total, _: told.append((done, total))
     )
     assert told[0] == (1, 100)
     assert told[-1] == (100, 100)
@@ -118,17 +118,17 @@ def test_the_same_seed_learns_the_same() -> None:
     assert (one.scores(users) != other.scores(users)).any()
 
 
-def test_a_checkpoint_knows_items_again_by_their_ids() -> None:
+def test_a_checkpoint_knows_items_again_by_their_keys() -> None:
     agent, _ = learn(by_kind(), text_weight=1.0, steps=30)
     tensors, facts = agent.checkpoint()
     users = waiting([[0, 1, 2], [-1, 21, 55]])
-    again = Hybrid.restore(tensors, facts, by_kind(), 4, IDS)
+    again = Hybrid.restore(tensors, facts, by_kind(), 4, KEYS)
     np.testing.assert_array_equal(again.scores(users), agent.scores(users))
     # The same items in another order, and one that is new.
     retrieval = by_kind()
     vectors = np.concatenate([retrieval.vectors[::-1], retrieval.vectors[:1]])
     other = Retrieval(vectors, np.append(retrieval.popularity[::-1], np.float32(0)))
-    moved = Hybrid.restore(tensors, facts, other, 4, (*IDS[::-1], "new"))
+    moved = Hybrid.restore(tensors, facts, other, 4, np.append(KEYS[::-1], 7))
     found = moved.scores(waiting([[59, 58, 57], [-1, 38, 4]]))
     np.testing.assert_array_equal(found[:, :60][:, ::-1], agent.scores(users))
     assert not moved.collaborative_scores(waiting([[59, 58, 57]]))[0, 60]

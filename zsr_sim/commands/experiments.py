@@ -15,22 +15,23 @@ from zsr_sim.agents.registry import checked, find_agent
 from zsr_sim.commands.job import Job, luck_of
 from zsr_sim.commands.trial import Trial
 from zsr_sim.config import Settings, load_settings
-from zsr_sim.console import Phases, Screen, comparison_table, generator_words, policy_words
-from zsr_sim.envs.visits import observe, simulate
+from zsr_sim.console import Phases, Screen, comparison_table, generator_words, log_words, policy_words
+from zsr_sim.envs.visits import decide, simulate
 from zsr_sim.errors import InputError
 from zsr_sim.evaluation.findings import findings, remarks
 from zsr_sim.evaluation.verdict import verdict_sentence
 from zsr_sim.experiment import Scene, fingerprint, make_scene
-from zsr_sim.learning import POLICY_GRADIENT, Trained, count_phases, learners, require_trainable, train_strategy
+from zsr_sim.learning import POLICY_GRADIENT, count_phases, learners, require_trainable, train_strategy
 from zsr_sim.reporting.figures import reward_curve
 from zsr_sim.reporting.page import write_report
 from zsr_sim.runs import RESULTS, Run, holds_run, read_metrics, require_free
+from zsr_sim.trained import Trained
 
 DEMO_BASELINE = "similarity"
 DEMO_AGENTS = ("random", DEMO_BASELINE, POLICY_GRADIENT, "popularity")
 TRAIN_BASELINES = (DEMO_BASELINE, "popularity", "random")
 CURVE_USERS = 1000  # training users on whom the dashed lines of the reward curve are measured
-_WORDS = {"generator": generator_words, "policy": policy_words}
+_WORDS = {"generator": generator_words, "log": log_words, "policy": policy_words}
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def open_scene(job: Job, settings: Settings, screen: Screen) -> Scene:
 def probed(agent: CheckedAgent, scene: Scene) -> CheckedAgent:
     """The agent, after it has answered two users once: one that cannot is refused before a run begins."""
     state = scene.world.start(scene.test.visit(np.arange(2, dtype=np.int64)), 0)
-    agent.act(observe(state))
+    decide(agent, state, np.arange(2))
     return agent
 
 
@@ -138,8 +139,9 @@ def train_into(
 
 
 def reward_curves(run: Run, scene: Scene, settings: Settings, seed: int, names: Sequence[str]) -> list[Path]:
-    """A curve for each agent that was trained, beside what the baselines earn from the same kind of users."""
-    if not names:
+    """A curve for each agent that learned in the loop, beside what the baselines earn from the same kind of users."""
+    in_the_loop = [name for name in names if learners()[name].in_the_loop]
+    if not in_the_loop:
         return []
     ids = np.arange(CURVE_USERS, dtype=np.int64)
     levels = {}
@@ -157,7 +159,7 @@ def reward_curves(run: Run, scene: Scene, settings: Settings, seed: int, names: 
             visits_per_update=settings.agent.users,
             phase="policy" if alone else f"policy, {name}",
         )
-        for name in names
+        for name in in_the_loop
     ]
 
 

@@ -1,0 +1,227 @@
+"""Upper references: strategies that see what is hidden in a user and know the world's laws. No recommender could."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from zsr_sim.compiled import batched, law
+from zsr_sim.envs.choice import affinity, relevance, sigmoid
+from zsr_sim.envs.feedback import dwell_median, reaction_probability
+from zsr_sim.envs.noise import Purpose, uniforms
+from zsr_sim.envs.observation import Decision, Observation
+from zsr_sim.envs.step import ItemColumns, Rules
+from zsr_sim.envs.traits import Trait
+from zsr_sim.envs.world import World, WorldState
+from zsr_sim.errors import InputError
+from zsr_sim.generation.index import holds
+
+POOL = 256  # items that the planner builds its pages of
+_CHUNK = 64  # users whose futures are played at once
+
+
+class Plan(NamedTuple):
+    """A way to fill pages: the items with the highest expected reward, but with an eye on what comes after.
+
+    quality: how much an item's quality, per standard deviation, adds to the logarithm of its expected reward. cap: most
+    items of one topic on a page. rest: share of the positions, at the end of the page, that are filled with the items
+    of least expected reward: a page that spares the user.
+    """
+
+    quality: float = 0.0
+    cap: int = 1_000_000
+    rest: float = 0.0
+
+
+PLANS = (
+    Plan(), Plan(cap=1), Plan(cap=2), Plan(cap=4), Plan(quality=0.5), Plan(quality=1.0), Plan(quality=2.0),
+    Plan(quality=0.5, cap=2), Plan(rest=0.5),
+)  # fmt: skip
+"""What the planner chooses among, page by page; the first is `oracle-myopic`."""
+
+
+@dataclass(frozen=True)
+class OracleMyopic:
+    """Shows the items with the highest expected reward on this page, by their true probabilities, best first.
+
+    With users who look at positions independently of each other (position-based choice) no page earns more now; with
+    cascade or logit choice it is a greedy page. It may show an item again, where others leave out what was seen: the
+    world's own repeat penalty is all that speaks against it. Where nothing has a long-term effect it is the optimum.
+    """
+
+    world: World
+
+    def act(self, observation: Observation) -> Decision:
+        """An oracle cannot act on an observation alone. Raises InputError."""
+        raise InputError("it sees the users' hidden state, which only the simulation can show it; use it in compare")
+
+    def act_knowing(self, observation: Observation, state: WorldState) -> Decision:
+        """The page that earns most now."""
+        return Decision(fill(page_values(self.world, state), self.world, np.zeros(len(state.steps), dtype=np.int64)))
+
+
+@dataclass(frozen=True)
+class OraclePlanner:
+    """Looks ahead: plays each user's future under each of `PLANS` and shows the page of the best.
+
+    Every plan begins at the same copy of the user's state and meets the same luck (common random numbers), never the
+    luck that the user will meet; its worth is the mean of the expected rewards of `depth` pages over `rollouts` such
+    futures. So each page is at least as good as switching to any one of the plans for good, within the depth (policy
+    switching: Chang, Givan and Chong 2004). An upper reference, not the optimum. horizon: pages of a visit.
+    """
+
+    world: World
+    horizon: int
+    depth: int = 8
+    rollouts: int = 4
+
+    def act(self, observation: Observation) -> Decision:
+        """An oracle cannot act on an observation alone. Raises InputError."""
+        return OracleMyopic(self.world).act(observation)
+
+    def act_knowing(self, observation: Observation, state: WorldState) -> Decision:
+        """The first page of the plan that earns most within the depth."""
+        slates = np.empty((len(observation), self.world.slate_size), dtype=np.int32)
+        for begin in range(0, len(observation), _CHUNK):
+            rows = np.arange(begin, min(begin + _CHUNK, len(observation)))
+            part = state.take(rows)
+            pool = self._pool(part)
+            best = self.worth(part, pool).argmax(axis=1)  # (k,)
+            slates[rows] = fill(page_values(self.world, part, pool), self.world, best, pool)
+        return Decision(slates)
+
+    def worth(self, state: WorldState, pool: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Expected reward within the depth of each plan for each user, float64 (k, plans)."""
+        k, m = len(state.steps), len(PLANS)
+        who = np.repeat(np.arange(k), m * self.rollouts)
+        plans = np.tile(np.repeat(np.arange(m), self.rollouts), k)
+        future, pools = state.take(who), np.ascontiguousarray(pool[who])
+        future.seeds[:] = self._luck(state)[:, None, :].repeat(m, axis=1).ravel()
+        last = np.minimum(future.steps + self.depth, self.horizon)
+        earned = np.zeros(len(who))
+        while (future.present & (future.steps < last)).any():
+            future.present &= future.steps < last
+            slates = fill(page_values(self.world, future, pools), self.world, plans, pools)
+            earned += self.world.step(future, slates).expected_reward
+        return np.asarray(earned.reshape(k, m, self.rollouts).mean(axis=2))
+
+    def _luck(self, state: WorldState) -> NDArray[np.uint64]:
+        """Seeds of the futures, uint64 (k, rollouts): functions of (seed, user, step), and not the user's own seed."""
+        draws = uniforms(state.seeds, state.users.ids, state.steps, Purpose.PLAN, self.rollouts)
+        return (draws * 2.0**53).astype(np.uint64)
+
+    def _pool(self, state: WorldState) -> NDArray[np.int32]:
+        """The items among which pages are planned: the best of the plans that differ most, int32 (k, POOL)."""
+        n_items = len(self.world.items)
+        size = min(POOL, n_items)
+        if size == n_items:
+            return np.tile(np.arange(n_items, dtype=np.int32), (len(state.steps), 1))
+        values = page_values(self.world, state)
+        by_quality = np.log(values + 1e-30) + self.world.items.quality
+        lists = [np.argsort(-v, axis=1, kind="stable")[:, :size] for v in (values, by_quality)]
+        both = np.stack(lists, axis=2).reshape(len(values), -1)  # best of one, best of the other, second of one, ...
+        out = np.empty((len(values), size), dtype=np.int32)
+        for row, items in enumerate(both):
+            _, first = np.unique(items, return_index=True)
+            out[row] = items[np.sort(first)[:size]]
+        return out
+
+
+def page_values(world: World, state: WorldState, pool: NDArray[np.int32] | None = None) -> NDArray[np.float64]:
+    """Expected reward now of each item if it is looked at, float64 (n, n_items), or (n, m) for a pool (n, m) of items.
+
+    With position-based choice the expected reward of a page is the sum over its positions of examination times this;
+    purchases that arrive later are not in it. 0 for an item that cannot be had.
+    """
+    if pool is None:
+        everything = np.arange(len(world.items), dtype=np.int32)[None, :]
+        pool = np.broadcast_to(everything, (len(state.steps), len(world.items)))
+    out = np.empty(pool.shape)
+    _values(
+        world._columns, world._rules, state.users.traits, state.tastes, state.boredom, state.histories, state.steps,
+        np.ascontiguousarray(pool), out,
+    )  # fmt: skip
+    return out
+
+
+@batched
+def _values(
+    items: ItemColumns, rules: Rules, traits: NDArray[np.float32], tastes: NDArray[np.float32],
+    boredom: NDArray[np.float32], histories: NDArray[np.int32], steps: NDArray[np.int64], pool: NDArray[np.int32],
+    out: NDArray[np.float64],
+) -> None:  # fmt: skip
+    for i in numba.prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = _value(items, rules, traits[i], tastes[i], boredom[i], histories[i], steps[i], pool[i, j])
+
+
+@law
+def _value(
+    items: ItemColumns, rules: Rules, traits: NDArray[np.float32], tastes: NDArray[np.float32],
+    boredom: NDArray[np.float32], history: NDArray[np.int32], step: int, item: int,
+) -> float:  # fmt: skip
+    """Probability of a click times what it is expected to bring (`step.py`: _judge, _react)."""
+    if step < items.released[item] or step >= items.expires[item]:
+        return 0.0
+    topic, appeal = items.topics[item], items.appeal[item]
+    cosine, _ = affinity(tastes, items.vectors[item])
+    season = items.seasons[step % items.seasons.shape[0], topic]
+    logit = relevance(traits, cosine, appeal, boredom[topic], season, holds(history, item))
+    worth = logit + traits[Trait.APPEAL_WEIGHT] * (items.quality[item] - appeal)
+    value = rules.click
+    if rules.like != 0.0:
+        value += rules.like * reaction_probability(worth, traits[Trait.LIKE_RATE], traits[Trait.LIKE_SLOPE])
+    if rules.purchase != 0.0 and traits[Trait.PURCHASE_DELAY] < 0.5:
+        value += rules.purchase * reaction_probability(worth, traits[Trait.PURCHASE_RATE], traits[Trait.PURCHASE_SLOPE])
+    if rules.dwell != 0.0:
+        noise = traits[Trait.DWELL_NOISE]
+        median = dwell_median(worth, traits[Trait.DWELL], traits[Trait.DWELL_SLOPE])
+        value += rules.dwell * median * math.exp(0.5 * noise * noise)
+    return sigmoid(logit) * value
+
+
+def fill(
+    values: NDArray[np.float64], world: World, plans: NDArray[np.int64], pool: NDArray[np.int32] | None = None
+) -> NDArray[np.int32]:
+    """A page for each user by the plan that `plans` (n,) names, int32 (n, slate_size), from `page_values`."""
+    if pool is None:
+        everything = np.arange(len(world.items), dtype=np.int32)[None, :]
+        pool = np.broadcast_to(everything, values.shape)
+    rules = np.array(PLANS)[plans]  # (n, 3)
+    out = np.empty((len(values), world.slate_size), dtype=np.int32)
+    _fill(values, np.ascontiguousarray(pool), rules, world.items.quality, world.items.topics, world.items.n_topics, out)
+    return out
+
+
+@batched
+def _fill(
+    values: NDArray[np.float64], pool: NDArray[np.int32], rules: NDArray[np.float64], quality: NDArray[np.float32],
+    topics: NDArray[np.int32], n_topics: int, out: NDArray[np.int32],
+) -> None:  # fmt: skip
+    s, m = out.shape[1], pool.shape[1]
+    for i in numba.prange(out.shape[0]):
+        score = np.empty(m)
+        for j in range(m):
+            score[j] = math.log(values[i, j] + 1e-30) + rules[i, 0] * quality[pool[i, j]]
+        order = np.argsort(-score, kind="mergesort")
+        spared = int(rules[i, 2] * s)
+        taken, used = np.zeros(m, dtype=np.bool_), np.zeros(n_topics, dtype=np.int64)
+        count = 0
+        for capped in (True, False):  # where the cap leaves the page open, the best of the others
+            for j in order:
+                topic = topics[pool[i, j]]
+                if count < s - spared and not taken[j] and not (capped and used[topic] >= rules[i, 1]):
+                    out[i, count] = pool[i, j]
+                    taken[j] = True
+                    used[topic] += 1
+                    count += 1
+        for j in order[::-1]:
+            if count < s and not taken[j]:
+                out[i, count] = pool[i, j]
+                taken[j] = True
+                count += 1
