@@ -13,6 +13,7 @@ from typing import Any
 
 from zsr_sim.agents.baselines import Popularity, Random, Recency, freshness_of
 from zsr_sim.agents.bayes import Bayes
+from zsr_sim.agents.oracle import OracleMyopic, OraclePlanner
 from zsr_sim.agents.protocol import Agent, CheckedAgent
 from zsr_sim.agents.similarity import Similarity
 from zsr_sim.config import Settings
@@ -57,12 +58,27 @@ def _bayes(scene: Scene, settings: Settings) -> Agent:
     return Bayes(scene.retrieval, scene.world.slate_size, own.temperature, own.prior)
 
 
+def _myopic(scene: Scene, _: Settings) -> Agent:
+    return OracleMyopic(scene.world)
+
+
+def _planner(scene: Scene, settings: Settings) -> Agent:
+    own = settings.oracle
+    return OraclePlanner(scene.world, settings.world.horizon, own.depth, own.rollouts)
+
+
 READY = {
     "random": Ready("items drawn evenly from what the user has not seen", "nothing", _random),
     "popularity": Ready("what most people consumed", "a log", _popularity),
     "recency": Ready("what somebody consumed last", "a log", _recency),
     "similarity": Ready("what is nearest in meaning to the user's history", "nothing", _similarity),
     "bayes": Ready("every item of the user's history votes for what comes next", "nothing", _bayes),
+    "oracle-myopic": Ready(
+        "an upper reference: the page with the highest expected reward now", "the hidden state", _myopic
+    ),
+    "oracle-planner": Ready(
+        "an upper reference: looks ahead by playing the user's future", "the hidden state", _planner
+    ),
 }
 OTHER_WAYS = {
     "module:Class": (

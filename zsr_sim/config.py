@@ -149,6 +149,13 @@ class FewShotSettings(_Strict):
     neighbours: int = Field(50, ge=1, description="people like you whose taste counts")
 
 
+class OracleSettings(_Strict):
+    """The reference that looks ahead."""
+
+    depth: int = Field(8, ge=1, description="pages that it looks ahead")
+    rollouts: int = Field(4, ge=1, description="futures that each plan is tried in")
+
+
 class Settings(_Strict):
     """All settings; `--config file.yaml` first, then `--set world.horizon=10`."""
 
@@ -159,6 +166,7 @@ class Settings(_Strict):
     bayes: BayesSettings = BayesSettings()  # type: ignore[call-arg]
     hybrid: HybridSettings = HybridSettings()  # type: ignore[call-arg]
     few_shot: FewShotSettings = FewShotSettings()  # type: ignore[call-arg]
+    oracle: OracleSettings = OracleSettings()  # type: ignore[call-arg]
 
 
 def load_settings(
