@@ -99,6 +99,8 @@ class CheckedAgent:
         """The agent's decision, one that can be shown."""
         try:
             decision = self.agent.act(observation)
+        except AgentError:
+            raise  # it says already who failed whom
         except Exception as error:
             raise self._raised(error, observation) from error
         return self._shown(decision, observation)

@@ -15,6 +15,7 @@ from zsr_sim.agents.baselines import Popularity, Random, Recency, freshness_of
 from zsr_sim.agents.bayes import Bayes
 from zsr_sim.agents.oracle import OracleMyopic, OraclePlanner
 from zsr_sim.agents.protocol import Agent, CheckedAgent
+from zsr_sim.agents.remote import SCHEMES, Remote
 from zsr_sim.agents.similarity import Similarity
 from zsr_sim.config import Settings
 from zsr_sim.errors import InputError, nearest
@@ -67,6 +68,12 @@ def _planner(scene: Scene, settings: Settings) -> Agent:
     return OraclePlanner(scene.world, settings.world.horizon, own.depth, own.rollouts)
 
 
+def _remote(url: str, scene: Scene, settings: Settings) -> Agent:
+    own = settings.http
+    ids = scene.dataset.catalogue.item_ids
+    return Remote(url, ids, scene.world.slate_size, own.timeout, own.retries, own.batch)
+
+
 READY = {
     "random": Ready("items drawn evenly from what the user has not seen", "nothing", _random),
     "popularity": Ready("what most people consumed", "a log", _popularity),
@@ -84,6 +91,7 @@ OTHER_WAYS = {
     "module:Class": (
         "a class of your own, importable from the current folder (zsr_sim.agents.protocol)", "what it asks for"
     ),
+    "http://HOST:PORT": ("a recommender in another process or language (zsr_sim.agents.remote)", "what it asks for"),
     "runs/NAME": ("the strategy that a run folder holds, trained", "the run folder"),
 }  # fmt: skip
 
@@ -130,7 +138,7 @@ def checked(label: str, agent: Agent, scene: Scene) -> CheckedAgent:
 
 
 def find_agent(spec: str) -> AgentSpec:
-    """Look an agent up: a name, a run folder, or `module:Class`. A name wins over a folder called the same.
+    """Look an agent up: a name, a run folder, an address or `module:Class`. A name wins over a folder called the same.
 
     Raises InputError for an unknown name, a run folder without a checkpoint, or a class that cannot be imported.
     """
@@ -138,6 +146,8 @@ def find_agent(spec: str) -> AgentSpec:
         return AgentSpec(spec, READY[spec].make)
     if spec in learners():
         return AgentSpec(spec, None)
+    if spec.startswith(SCHEMES):
+        return AgentSpec(spec, lambda scene, settings: _remote(spec, scene, settings))
     folder = Path(spec)
     if spec and folder.is_dir():
         return _trained(folder)

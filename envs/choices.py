@@ -18,7 +18,7 @@ from zsr_sim.compiled import batched, law
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.stage import Arrays, Stage, StageOptions, make_stage, observation_space, page_observation
 from zsr_sim.errors import InputError
-from zsr_sim.generation.candidates import SOURCES, Candidates
+from zsr_sim.generation.candidates import SOURCES, Candidates, CandidateSource
 from zsr_sim.generation.index import holds
 from zsr_sim.generation.relations import N_CONTEXT, context, tastes
 
@@ -141,7 +141,7 @@ class Pool(Choices):
         if self._whole:
             self.mask = self._sensible(np.arange(self._n, dtype=np.int32)[None], waiting)
             return _taste_observation(waiting, self.stage)
-        entries = self._shortlist(waiting)
+        entries = shortlist(self.stage.source, waiting, self._n)
         self._items, self._sources = entries.items[:, :, 0], entries.sources
         self.mask = self._sensible(self._items, waiting)
         seen = page_observation(waiting, entries, self.stage.source.retrieval)
@@ -155,20 +155,6 @@ class Pool(Choices):
             world.slate_size, mask,
         )  # fmt: skip
         return mask
-
-    def _shortlist(self, waiting: Observation) -> Candidates:
-        """The pool as candidate pages of one item each."""
-        pages = self.stage.source.candidates(waiting)
-        n, rows = len(waiting), np.arange(len(waiting))[:, None]
-        items = np.empty((n, self._n), dtype=np.int32)
-        origins = np.empty((n, self._n), dtype=np.int64)  # the page that an item comes from; -1: none
-        _interleave(pages.items, origins, items)
-        if (items[:, -1] < 0).any():
-            _fill(self.stage.source.retrieval.at_random(waiting, self._n), items)
-        added = origins < 0
-        sources = np.where(added, _RANDOM, pages.sources[rows, origins]).astype(np.int8)
-        plausibility = np.where(added, 0.5, pages.plausibility[rows, origins]).astype(np.float32)
-        return Candidates(items[:, :, None], sources, plausibility)
 
     def chosen(self, actions: NDArray[Any]) -> Chosen:
         """Pages of these pool items; who is chosen again makes room for the next pool item that is free and sensible.
@@ -211,6 +197,24 @@ class Point(Choices):
         """The items nearest to these points; popular ones for the point zero, to which all are equally near."""
         retrieval = self.stage.source.retrieval
         return Chosen(retrieval.nearest(actions.astype(np.float32), self._waiting, self.stage.world.slate_size))
+
+
+def shortlist(source: CandidateSource, waiting: Observation, size: int) -> Candidates:
+    """Different items from all proposers, as candidate pages of one item each, (n, size, 1).
+
+    The first items of all candidate pages, then the second ones, and so on; if the pages hold too few, random new ones.
+    """
+    pages = source.candidates(waiting)
+    rows = np.arange(len(waiting))[:, None]
+    items = np.empty((len(waiting), size), dtype=np.int32)
+    origins = np.empty((len(waiting), size), dtype=np.int64)  # the page that an item comes from; -1: none
+    _interleave(pages.items, origins, items)
+    if (items[:, -1] < 0).any():
+        _fill(source.retrieval.at_random(waiting, size), items)
+    added = origins < 0
+    sources = np.where(added, _RANDOM, pages.sources[rows, origins]).astype(np.int8)
+    plausibility = np.where(added, 0.5, pages.plausibility[rows, origins]).astype(np.float32)
+    return Candidates(items[:, :, None], sources, plausibility)
 
 
 Meaning = type[Pages] | type[Pool] | type[Point]

@@ -49,7 +49,9 @@ def other(folder: Path) -> Scene:
         return make_scene(folder / "other", small_settings("world.dimensions=9", "world.slate_size=5").world)
 
 
-@pytest.fixture(scope="module", params=["policy-gradient", "gan", "hybrid", "few-shot", "sb3:PPO"])
+@pytest.fixture(
+    scope="module", params=["policy-gradient", "gan", "hybrid", "few-shot", "linucb", "thompson", "sb3:PPO"]
+)
 def trained(request: pytest.FixtureRequest, scene: Scene) -> Trained:
     return train_strategy(request.param, scene, SETTINGS, seed=3)
 

@@ -149,6 +149,22 @@ class FewShotSettings(_Strict):
     neighbours: int = Field(50, ge=1, description="people like you whose taste counts")
 
 
+class BanditSettings(_Strict):
+    """LinUCB and Thompson sampling; `agent.updates` and `agent.users` say how much they see."""
+
+    exploration: float = Field(0.3, ge=0, description="width of the confidence bound, or of what is drawn")
+    penalty: float = Field(1.0, gt=0, description="of the ridge regression")
+    shortlist: int = Field(100, ge=1, description="items among which a page is made")
+
+
+class HttpSettings(_Strict):
+    """Recommenders that are asked over HTTP."""
+
+    timeout: float = Field(10.0, gt=0, description="seconds to wait for an answer")
+    retries: int = Field(2, ge=0, description="further tries where none comes")
+    batch: int = Field(256, ge=1, description="users in a request at most")
+
+
 class OracleSettings(_Strict):
     """The reference that looks ahead."""
 
@@ -166,6 +182,8 @@ class Settings(_Strict):
     bayes: BayesSettings = BayesSettings()  # type: ignore[call-arg]
     hybrid: HybridSettings = HybridSettings()  # type: ignore[call-arg]
     few_shot: FewShotSettings = FewShotSettings()  # type: ignore[call-arg]
+    bandit: BanditSettings = BanditSettings()  # type: ignore[call-arg]
+    http: HttpSettings = HttpSettings()  # type: ignore[call-arg]
     oracle: OracleSettings = OracleSettings()  # type: ignore[call-arg]
 
 

@@ -34,6 +34,7 @@ from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences, continuations, stretches
 from zsr_sim.generation.training import GanTrainer
 from zsr_sim.log_learners import LOG_LEARNERS
+from zsr_sim.loop_learners import LOOP_LEARNERS
 from zsr_sim.runs import load_checkpoint
 from zsr_sim.trained import Learner, OnProgress, Trained, facts, item_keys, space_tensors, under
 
@@ -45,6 +46,7 @@ FEWEST_SEQUENCES = 20
 
 def learners() -> dict[str, Learner]:
     """The strategies that can be trained."""
+    sb3 = {f"{STABLE_BASELINES}{name}": _stable_baselines(name) for name in ALGORITHMS}
     return {
         POLICY_GRADIENT: Learner(
             "learns in the loop (PPO) which page to show: written by the GAN, or retrieved", "the loop, a log", True,
@@ -55,7 +57,7 @@ def learners() -> dict[str, Learner]:
             "the page written by the GAN's generator that its discriminator finds most plausible", "a log", False,
             _train_gan, _restore_gan, _require_gan,
         ),
-    } | LOG_LEARNERS | {f"{STABLE_BASELINES}{name}": _stable_baselines(name) for name in ALGORITHMS}  # fmt: skip
+    } | LOG_LEARNERS | LOOP_LEARNERS | sb3  # fmt: skip
 
 
 def _stable_baselines(algorithm: str) -> Learner:

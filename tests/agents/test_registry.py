@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.small_data import small_settings, write_items
-from zsr_sim.agents.registry import find_agent, known_agents
+from zsr_sim.agents.registry import OTHER_WAYS, find_agent, known_agents
 from zsr_sim.encoders.cache import FOLDER_VARIABLE
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.visits import observe, simulate
@@ -77,7 +77,7 @@ def test_every_known_name_is_found_and_described() -> None:
     assert all(
         set(row) == {"does", "needs"} and all(row.values()) and "\n" not in row["does"] for row in known.values()
     )
-    names = [name for name in known if name not in ("module:Class", "runs/NAME")]
+    names = [name for name in known if name not in OTHER_WAYS]
     assert [name for name in names if find_agent(name).learns] == list(learners())
     assert {known[name]["needs"] for name in ("random", "similarity")} == {"nothing"}
 

@@ -1,0 +1,46 @@
+"""Strategies that learn among the simulated users, as entries of the table of learners."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from zsr_sim.agents.bandit import Bandit, BanditTrainer, Kind
+from zsr_sim.config import Settings
+from zsr_sim.experiment import Scene
+from zsr_sim.generation.candidates import RetrievalCandidates
+from zsr_sim.trained import Learner, OnProgress, Trained, kept, under
+
+
+def _proposals(scene: Scene, settings: Settings) -> RetrievalCandidates:
+    return RetrievalCandidates(scene.retrieval, scene.world.slate_size, settings.agent.candidates)
+
+
+def _train_bandit(kind: Kind, scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
+    trainer = BanditTrainer(
+        kind, scene.world, scene.train, _proposals(scene, settings), settings.bandit, settings.agent,
+        settings.world.horizon, seed,
+    )  # fmt: skip
+    figures: dict[str, float] = {}
+    for update in range(settings.agent.updates):
+        figures = trainer.step()
+        report("policy", update + 1, settings.agent.updates, figures)
+    return kept(kind, trainer.agent, {"policy": figures}, scene, settings, seed)
+
+
+def _restore_bandit(tensors: dict[str, Tensor], facts: dict[str, Any], settings: Settings, scene: Scene) -> Bandit:
+    return Bandit.restore(under("agent", tensors), facts["agent"], _proposals(scene, settings))
+
+
+LOOP_LEARNERS = {
+    "linucb": Learner(
+        "a contextual bandit that is optimistic about what it knows little of", "the loop", True,
+        partial(_train_bandit, "linucb"), _restore_bandit,
+    ),
+    "thompson": Learner(
+        "a contextual bandit that acts on what it draws from its beliefs", "the loop", True,
+        partial(_train_bandit, "thompson"), _restore_bandit,
+    ),
+}  # fmt: skip
