@@ -59,12 +59,12 @@ def remote(url: str, **changes: Any) -> CheckedAgent:
     return CheckedAgent(url, Remote(url, IDS, 2, **{"timeout": 5.0, "retries": 0} | changes), 2, len(IDS))
 
 
-def test_the_reference_server_recommends() -> None:
+def test_the_reference_server_recommends(monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {}
     exec(SERVER.rsplit("\n\n", 1)[0], names)  # all but the line that serves for ever
 
     recommender: type[BaseHTTPRequestHandler] = names["Recommender"]
-    recommender.log_message = Silent.log_message  # type: ignore[method-assign]
+    monkeypatch.setattr(recommender, "log_message", Silent.log_message)
     with serving(recommender) as url:
         slates = remote(url).act(USERS).slates
         one_by_one = remote(url, batch=1).act(USERS).slates
