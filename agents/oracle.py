@@ -157,30 +157,31 @@ def _values(
 ) -> None:  # fmt: skip
     for i in numba.prange(out.shape[0]):
         for j in range(out.shape[1]):
-            out[i, j] = _value(items, rules, traits[i], tastes[i], boredom[i], histories[i], steps[i], pool[i, j])
+            out[i, j] = _value(items, rules, i, traits, tastes, boredom, histories[i], steps[i], pool[i, j])
 
 
 @law
 def _value(
-    items: ItemColumns, rules: Rules, traits: NDArray[np.float32], tastes: NDArray[np.float32],
+    items: ItemColumns, rules: Rules, i: int, traits: NDArray[np.float32], tastes: NDArray[np.float32],
     boredom: NDArray[np.float32], history: NDArray[np.int32], step: int, item: int,
 ) -> float:  # fmt: skip
-    """Probability of a click times what it is expected to bring (`step.py`: _judge, _react)."""
+    """Probability of a click of user i times what it is expected to bring (`step.py`: _judge, _react)."""
     if step < items.released[item] or step >= items.expires[item]:
         return 0.0
     topic, appeal = items.topics[item], items.appeal[item]
-    cosine, _ = affinity(tastes, items.vectors[item])
+    cosine, _ = affinity(tastes, i, items.vectors, item)
     season = items.seasons[step % items.seasons.shape[0], topic]
-    logit = relevance(traits, cosine, appeal, boredom[topic], season, holds(history, item))
-    worth = logit + traits[Trait.APPEAL_WEIGHT] * (items.quality[item] - appeal)
+    logit = relevance(traits, i, cosine, appeal, boredom[i, topic], season, holds(history, item))
+    worth = logit + traits[i, Trait.APPEAL_WEIGHT] * (items.quality[item] - appeal)
     value = rules.click
     if rules.like != 0.0:
-        value += rules.like * reaction_probability(worth, traits[Trait.LIKE_RATE], traits[Trait.LIKE_SLOPE])
-    if rules.purchase != 0.0 and traits[Trait.PURCHASE_DELAY] < 0.5:
-        value += rules.purchase * reaction_probability(worth, traits[Trait.PURCHASE_RATE], traits[Trait.PURCHASE_SLOPE])
+        value += rules.like * reaction_probability(worth, traits[i, Trait.LIKE_RATE], traits[i, Trait.LIKE_SLOPE])
+    if rules.purchase != 0.0 and traits[i, Trait.PURCHASE_DELAY] < 0.5:
+        rate, slope = traits[i, Trait.PURCHASE_RATE], traits[i, Trait.PURCHASE_SLOPE]
+        value += rules.purchase * reaction_probability(worth, rate, slope)
     if rules.dwell != 0.0:
-        noise = traits[Trait.DWELL_NOISE]
-        median = dwell_median(worth, traits[Trait.DWELL], traits[Trait.DWELL_SLOPE])
+        noise = traits[i, Trait.DWELL_NOISE]
+        median = dwell_median(worth, traits[i, Trait.DWELL], traits[i, Trait.DWELL_SLOPE])
         value += rules.dwell * median * math.exp(0.5 * noise * noise)
     return sigmoid(logit) * value
 

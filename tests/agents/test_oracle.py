@@ -13,7 +13,7 @@ from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.envs.choice import examination
 from zsr_sim.envs.feedback import RewardWeights
 from zsr_sim.envs.observation import Observation
-from zsr_sim.envs.visits import SeesState, simulate
+from zsr_sim.envs.visits import SeesState, observe, simulate
 from zsr_sim.envs.world import World
 from zsr_sim.errors import InputError
 
@@ -26,14 +26,12 @@ def test_values_add_up_to_the_expected_reward_of_a_page() -> None:
     state = world.start(stage.population.visit(np.arange(50)), 5)
     pages = Random(stage.source.retrieval, 3)
     for _ in range(4):
-        observation = Observation(
-            state.seeds.copy(), state.users.ids, state.steps.copy(), state.histories.copy(), state.shown.copy()
-        )
+        observation = observe(state)
         slates = pages.act(observation).slates
         values = np.take_along_axis(page_values(world, state), slates.astype(np.int64), axis=1)
         there = state.present.copy()
         found = world.step(state, slates).expected_reward
-        looks = np.array([examination(j, 0.5) for j in range(3)])
+        looks = np.array([examination(math.log(1 + j), 0.5) for j in range(3)])
         np.testing.assert_allclose(found, np.where(there, values @ looks, 0), rtol=2e-4)
 
 
@@ -77,7 +75,7 @@ def test_planning_does_not_depend_on_the_batch_and_leaves_the_state_alone() -> N
     state = stage.world.start(stage.population.visit(np.arange(70)), 5)
     before = state.copy()
     agent = OraclePlanner(stage.world, 10, 3, 2)
-    observation = Observation(state.seeds, state.users.ids, state.steps, state.histories, state.shown)
+    observation = observe(state)
     together = agent.act_knowing(observation, state).slates
     for row in (0, 40, 69):
         alone = agent.act_knowing(observation.take(np.array([row])), state.take(np.array([row]))).slates
