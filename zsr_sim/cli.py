@@ -83,6 +83,18 @@ def repeat_flags(args: list[str], many: set[str]) -> list[str]:
     return repeated
 
 
+class BareWorld(ManyValues):
+    """`--world` without a name is `--world everything`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Write the name after a `--world` that has none."""
+        named = list(args)
+        for place in reversed([place for place, word in enumerate(args) if word == "--world"]):
+            if place + 1 == len(args) or args[place + 1].startswith("-"):
+                named.insert(place + 1, "everything")
+        return super().parse_args(ctx, named)
+
+
 app = typer.Typer(
     cls=Group,
     no_args_is_help=True,
@@ -276,21 +288,30 @@ def report(
     _say({"reports": paths}, paths, as_json)
 
 
-@app.command(cls=ManyValues)
+@app.command(cls=BareWorld)
 def bench(
     data: Annotated[str, typer.Option(help="what the users read")] = "films",
+    world: Annotated[
+        str | None,
+        typer.Option(metavar="[NAME]", help="measure the users alone, in a named world [everything]"),
+    ] = None,
     repetitions: Annotated[int, typer.Option(min=1, help="of each measurement")] = 5,
     config: Config = None,
     assignments: Set = None,
     as_json: Json = False,
 ) -> None:
     """User-steps per second, encoder texts per second, on this machine."""
-    from zsr_sim.bench import bench as measure
-    from zsr_sim.config import load_settings
-
     screen = _screen(as_json)
-    settings = load_settings(config, assignments)
-    found = measure(data, settings, repetitions, lambda name: screen.line(f"measuring {name}"))
+    if world is not None:
+        from zsr_sim.world_bench import bench_world
+
+        found = bench_world(world, repetitions, screen.line)
+    else:
+        from zsr_sim.bench import bench as measure
+        from zsr_sim.config import load_settings
+
+        settings = load_settings(config, assignments)
+        found = measure(data, settings, repetitions, lambda name: screen.line(f"measuring {name}"))
     _say(found, _indented(found), as_json)
 
 

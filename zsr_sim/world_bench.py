@@ -1,0 +1,133 @@
+"""How fast the simulated users are by themselves: many at once, one alone, and over a catalogue of a million items.
+
+Where SARDINE can be imported (PyPI `sardine-rec`), its SlateTopK-Bored runs in between, and the ratio of the two rates
+is told; a ratio taken in one run bears the load of a shared machine that a rate does not.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from zsr_sim.config import WorldSettings
+from zsr_sim.encoders.space import unit
+from zsr_sim.envs.feedback import RewardWeights
+from zsr_sim.envs.items import WorldItems
+from zsr_sim.envs.traits import draw_traits
+from zsr_sim.envs.world import Users, World
+
+PAGES = 20
+CASES = {"many": (8192, 10_000), "one": (1, 10_000), "large_catalogue": (8192, 1_000_000)}
+"""Users and items of each measurement."""
+SARDINE, SARDINE_STEPS = "sardine/SlateTopK-Bored-v0", 300
+_HISTORY, _CONSUMED = 50, 12
+
+Timed = Callable[[], float]
+"""Does the work once; returns user-steps per second."""
+
+
+def bench_world(name: str, repetitions: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """User-steps per second of a named world, one measurement after the other, `repetitions` times over.
+
+    Each rate is a median, its minimum and maximum beside it. `tell` is called with what is prepared or measured next.
+    """
+    works: dict[str, Timed] = {}
+    for case, (users, items) in CASES.items():
+        tell(f"preparing {case}: {users:,} users, {items:,} items")
+        works[case] = _world_work(WorldSettings.named(name), users, items)
+    if importlib.util.find_spec("sardine"):
+        works["sardine"] = _sardine_work()
+    for work in works.values():
+        work()  # compiles, and fills caches
+    rates: dict[str, list[float]] = {case: [] for case in works}
+    for repetition in range(repetitions):
+        tell(f"repetition {repetition + 1} of {repetitions}")
+        for case, work in works.items():
+            rates[case].append(work())
+    found: dict[str, Any] = {"world": name, "slate": WorldSettings.named(name).slate_size, "repetitions": repetitions}
+    for case, values in rates.items():
+        found[case] = _summary(values) | (
+            dict(zip(("users", "items"), CASES[case], strict=True)) if case in CASES else {"users": 1, "items": 1000}
+        )
+    if "sardine" in rates:
+        for case in ("many", "one"):
+            ratios = [ours / theirs for ours, theirs in zip(rates[case], rates["sardine"], strict=True)]
+            found[case]["times_sardine"] = statistics.median(ratios)
+    return found
+
+
+def _summary(rates: list[float]) -> dict[str, float]:
+    return {"user_steps_per_second": statistics.median(rates), "minimum": min(rates), "maximum": max(rates)}
+
+
+def _world_work(settings: WorldSettings, n: int, n_items: int) -> Timed:
+    """Visits of n users to items in all directions; pages are drawn before the clock starts."""
+    generator = np.random.default_rng(0)
+    world = _world(settings, n_items, generator)
+    users = _users(settings, n, world.items, generator)
+    first = generator.integers(0, n_items, (PAGES, n, 1))
+    pages = ((first + 7919 * np.arange(settings.slate_size)) % n_items).astype(np.int32)  # (pages, n, slate)
+    visits = 1 if n > 1 else 50
+
+    def work() -> float:
+        count, seconds = 0, 0.0
+        for seed in range(visits):
+            state = world.start(users, seed)
+            begin = time.perf_counter()
+            for page in pages:
+                world.step(state, page)
+            seconds += time.perf_counter() - begin
+            count += int(state.steps.sum())
+        return count / seconds
+
+    return work
+
+
+def _world(settings: WorldSettings, n_items: int, generator: np.random.Generator) -> World:
+    vectors = unit(generator.standard_normal((n_items, settings.dimensions), dtype=np.float32))
+    appeal, quality = generator.standard_normal((2, n_items), dtype=np.float32)
+    life = settings.item_lifetime
+    released = generator.integers(-life, PAGES, n_items).astype(np.int32) if life else np.zeros(n_items, dtype=np.int32)
+    items = WorldItems(
+        vectors, appeal, (np.arange(n_items) % settings.topics).astype(np.int32), settings.topics, quality,
+        released, released + np.int32(life or PAGES),
+    )  # fmt: skip
+    rewards = RewardWeights(
+        settings.reward_click, settings.reward_like, settings.reward_purchase, settings.reward_dwell
+    )
+    capacity = settings.slate_size * settings.horizon
+    return World(
+        items, settings.choice, rewards, settings.slate_size, capacity, settings.season_period, settings.max_gap
+    )
+
+
+def _users(settings: WorldSettings, n: int, items: WorldItems, generator: np.random.Generator) -> Users:
+    ids = np.arange(n, dtype=np.int64)
+    tastes = unit(generator.standard_normal((n, settings.interests, settings.dimensions), dtype=np.float32))
+    histories = np.full((n, _HISTORY), -1, dtype=np.int32)
+    histories[:, -_CONSUMED:] = generator.integers(0, len(items), (n, _CONSUMED))
+    return Users(ids, ids, tastes.astype(np.float32), draw_traits(settings, 0, ids, -4.0), histories)
+
+
+def _sardine_work() -> Timed:
+    importlib.import_module("sardine")  # registers its environments
+    env: Any = gymnasium.make(SARDINE)
+    generator = np.random.default_rng(0)
+    slates = [generator.permutation(1000)[:10] for _ in range(SARDINE_STEPS)]
+
+    def work() -> float:
+        env.reset(seed=0)
+        begin = time.perf_counter()
+        for slate in slates:
+            _, _, terminated, truncated, _ = env.step(slate)
+            if terminated or truncated:
+                env.reset()
+        return SARDINE_STEPS / (time.perf_counter() - begin)
+
+    return work
