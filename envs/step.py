@@ -7,13 +7,14 @@ that numba could not also compile for a GPU, so that the same functions serve on
 from __future__ import annotations
 
 import math
+from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.compiled import batched, inlined, law
+from zsr_sim.compiled import bare, batched, inlined, law
 from zsr_sim.envs.choice import CASCADE, LOGIT, affinity, cascade_reach, examination, relevance, sigmoid
 from zsr_sim.envs.dynamics import (
     drift,
@@ -58,15 +59,26 @@ class Rules(NamedTuple):
     dwell: float
 
 
+class Fact(IntEnum):
+    """Columns of `ItemColumns.facts`."""
+
+    APPEAL = 0
+    QUALITY = 1
+    TOPIC = 2
+    RELEASED = 3
+    EXPIRES = 4
+
+
 class ItemColumns(NamedTuple):
-    """Columns of `WorldItems`; season of each topic, float32 (period, topics); logarithm of each position from 1."""
+    """Items, seasons and positions as the step reads them.
+
+    vectors: float32 (n, d). facts: float32 (n, 5), the other columns of `WorldItems` side by side (`Fact`), so that one
+    item's lie in one line of the cache. seasons: float32 (period, topics), how much a topic is in season on a page.
+    log_positions: float64 (slate,), logarithm of each position from 1.
+    """
 
     vectors: F32
-    appeal: F32
-    quality: F32
-    topics: I32
-    released: I32
-    expires: I32
+    facts: F32
     seasons: F32
     log_positions: F64
 
@@ -126,14 +138,14 @@ def _judge(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, ru
     phase = step % items.seasons.shape[0] if traits[i, Trait.SEASON_WEIGHT] > 0.0 else 0
     for j in range(page.slates.shape[1]):
         item = page.slates[i, j]
-        topic, appeal = items.topics[item], items.appeal[item]
+        topic, appeal = int(items.facts[item, Fact.TOPIC]), items.facts[item, Fact.APPEAL]
         if rules.churn:
-            page.unavailable[i, j] = step < items.released[item] or step >= items.expires[item]
+            page.unavailable[i, j] = step < items.facts[item, Fact.RELEASED] or step >= items.facts[item, Fact.EXPIRES]
         cosine, out.interests[j] = affinity(users.tastes, i, items.vectors, item)
         repeated = repeats and _contains(users.histories, i, item)
         bored, season = users.boredom[i, topic], items.seasons[phase, topic]
         out.relevance[j] = relevance(traits, i, cosine, appeal, bored, season, repeated)
-        out.worth[j] = out.relevance[j] + lift * (items.quality[item] - appeal)
+        out.worth[j] = out.relevance[j] + lift * (items.facts[item, Fact.QUALITY] - appeal)
         out.looks[j] = examination(items.log_positions[j], decay)
 
 
@@ -236,9 +248,9 @@ def _change(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, i
     for j in range(page.slates.shape[1]):
         item = page.slates[i, j]
         if page.clicks[i, j]:
-            mine = enjoyment(items.quality[item], slope) if share > 0.0 else 1.0
+            mine = enjoyment(items.facts[item, Fact.QUALITY], slope) if share > 0.0 else 1.0
             clicks, enjoyed = clicks + 1, enjoyed + mine
-            users.boredom[i, items.topics[item]] += 1.0
+            users.boredom[i, int(items.facts[item, Fact.TOPIC])] += 1.0
             drift(users.tastes, i, interests[j], items.vectors, item, towards * pull(mine, share))
             _remember(users.histories, i, item)
         elif page.skips[i, j]:
@@ -297,7 +309,7 @@ def _step_user(
     users.present[i] = not page.left[i]
 
 
-@law
+@bare
 def step_some(
     begin: int, end: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, scratch: Scratch
 ) -> None:

@@ -105,9 +105,10 @@ class World:
             raise InputError(f"shown_capacity is {self.shown_capacity}; it must hold a page of {self.slate_size} items")
         items, period, topics = self.items, self.season_period, self.items.n_topics
         seasons = [[seasonal(page, topic, topics, period) for topic in range(topics)] for page in range(period)]
+        facts = np.stack([items.appeal, items.quality, items.topics, items.released, items.expires], axis=1)
         columns = ItemColumns(
-            items.vectors, items.appeal, items.quality, items.topics, items.released, items.expires,
-            np.array(seasons, dtype=np.float32), np.log(1.0 + np.arange(self.slate_size)),
+            items.vectors, facts.astype(np.float32), np.array(seasons, dtype=np.float32),
+            np.log(1.0 + np.arange(self.slate_size)),
         )  # fmt: skip
         churn = bool((items.released > 0).any() or (items.expires < FOREVER).any())
         rules = Rules(CHOICES[self.choice], churn, float(self.max_gap), *map(float, self.rewards))

@@ -15,6 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Sums may be reordered so that dot products use vector registers; NaN and infinity keep their meaning.
 _FASTMATH = {"reassoc", "contract", "nsz"}
+_BARE: dict[str, Any] = {"cache": True, "fastmath": _FASTMATH, "error_model": "numpy", "_nrt": False}
 _SMALL = 256  # users
 
 
@@ -23,12 +24,21 @@ def law(function: F) -> F:
     return cast(F, numba.njit(cache=True, fastmath=_FASTMATH, error_model="numpy")(function))
 
 
-def inlined(function: F) -> F:
-    """Compile a piece of a law that takes many arrays: it is copied into its caller, for passing them would cost more.
+def bare(function: F) -> F:
+    """Compile a law that takes many arrays and allocates nothing; one that allocates does not compile.
 
-    A law of its own must stand between it and `batched` loops, so that it is compiled once for all of them.
+    Without numba's memory manager no references are counted: counting them for thirty arrays costs as much as the law,
+    and more where two threads count the same ones.
     """
-    return cast(F, numba.njit(cache=True, fastmath=_FASTMATH, error_model="numpy", forceinline=True)(function))
+    return cast(F, numba.njit(**_BARE)(function))
+
+
+def inlined(function: F) -> F:
+    """Compile a piece of a `bare` law; it is copied into its caller, for passing it many arrays would cost more.
+
+    `bare` or `law` must stand between it and `batched` loops, so that it is compiled once for all of them.
+    """
+    return cast(F, numba.njit(forceinline=True, **_BARE)(function))
 
 
 def batched(function: F) -> F:
