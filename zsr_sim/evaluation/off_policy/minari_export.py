@@ -22,7 +22,7 @@ def require_minari(name: str) -> None:
 
     try:
         parse_dataset_id(name)
-    except ValueError:
+    except (TypeError, ValueError):  # TypeError: no version
         raise InputError(f"--minari {name}: an id such as films/log-v0 expected") from None
     if get_dataset_path(name).exists():
         raise InputError(f"--minari {name}: there is a data set of that name; take another, or minari delete {name}")
