@@ -15,7 +15,7 @@ from zsr_sim.envs.choice import affinity, relevance, sigmoid
 from zsr_sim.envs.feedback import dwell_median, reaction_probability
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.observation import Decision, Observation
-from zsr_sim.envs.step import ItemColumns, Rules
+from zsr_sim.envs.step import Fact, ItemColumns, Rules
 from zsr_sim.envs.traits import Trait
 from zsr_sim.envs.world import World, WorldState
 from zsr_sim.errors import InputError
@@ -166,13 +166,13 @@ def _value(
     boredom: NDArray[np.float32], history: NDArray[np.int32], step: int, item: int,
 ) -> float:  # fmt: skip
     """Probability of a click of user i times what it is expected to bring (`step.py`: _judge, _react)."""
-    if step < items.released[item] or step >= items.expires[item]:
+    if step < items.facts[item, Fact.RELEASED] or step >= items.facts[item, Fact.EXPIRES]:
         return 0.0
-    topic, appeal = items.topics[item], items.appeal[item]
+    topic, appeal = int(items.facts[item, Fact.TOPIC]), items.facts[item, Fact.APPEAL]
     cosine, _ = affinity(tastes, i, items.vectors, item)
     season = items.seasons[step % items.seasons.shape[0], topic]
     logit = relevance(traits, i, cosine, appeal, boredom[i, topic], season, holds(history, item))
-    worth = logit + traits[i, Trait.APPEAL_WEIGHT] * (items.quality[item] - appeal)
+    worth = logit + traits[i, Trait.APPEAL_WEIGHT] * (items.facts[item, Fact.QUALITY] - appeal)
     value = rules.click
     if rules.like != 0.0:
         value += rules.like * reaction_probability(worth, traits[i, Trait.LIKE_RATE], traits[i, Trait.LIKE_SLOPE])

@@ -1,12 +1,13 @@
 """The oracles: what a page is worth, the best page now, and the best plan in a world that is solved exactly."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from tests.envs.exact import BOREDOM, TinyWorld
 from tests.envs.stages import tiny_stage
-from tests.envs.test_tiny_world import HORIZON, solve, tiny_users, tiny_world
 from zsr_sim.agents.baselines import Random
 from zsr_sim.agents.oracle import PLANS, OracleMyopic, OraclePlanner, fill, page_values
 from zsr_sim.agents.protocol import CheckedAgent
@@ -37,8 +38,7 @@ def test_values_add_up_to_the_expected_reward_of_a_page() -> None:
 
 def test_plans_fill_pages_by_hand() -> None:
     """Items of topics 0, 0, 1, 1 by value; the quality of item 2 outweighs e of expected reward."""
-    world = tiny_world()
-    world = World(world.items, slate_size=2, shown_capacity=4)  # quality 0, 0.5, 1, -0.5
+    world = World(BOREDOM.world().items, slate_size=2, shown_capacity=4)  # quality 0, 0.5, 1, -0.5
     values = np.array([[0.4, 0.3, 0.2, 0.1]])
     pages = {plan: fill(values, world, np.array([row]))[0].tolist() for row, plan in enumerate(PLANS)}
     assert pages[PLANS[0]] == [0, 1]
@@ -48,23 +48,24 @@ def test_plans_fill_pages_by_hand() -> None:
     assert pages[PLANS[8]] == [0, 3]  # the last position with the least
 
 
-def _mean(agent: SeesState, repeat_penalty: float, n: int = 1000) -> tuple[float, float]:
-    visits = simulate(tiny_world(), tiny_users(repeat_penalty), np.arange(n), agent, 0, HORIZON)  # type: ignore[arg-type]
+def _mean(tiny: TinyWorld, agent: SeesState, n: int = 1000) -> tuple[float, float]:
+    visits = simulate(tiny.world(), tiny.users(), np.arange(n), agent, 0, tiny.horizon)  # type: ignore[arg-type]
     return float(visits.expected_returns.mean()), float(visits.expected_returns.std() / math.sqrt(n))
 
 
 @pytest.mark.parametrize("repeat_penalty", [0.0, 2.0])
 def test_the_planner_comes_near_the_optimum_where_myopic_does_not(repeat_penalty: float) -> None:
-    best = solve(repeat_penalty, None)[0]
-    myopic, error = _mean(OracleMyopic(tiny_world()), repeat_penalty)
-    planned, planned_error = _mean(OraclePlanner(tiny_world(), HORIZON, HORIZON, 8), repeat_penalty)
+    tiny = replace(BOREDOM, traits=BOREDOM.traits.replace(repeat_penalty=repeat_penalty))
+    best, _ = tiny.solve()
+    myopic, error = _mean(tiny, OracleMyopic(tiny.world()))
+    planned, planned_error = _mean(tiny, OraclePlanner(tiny.world(), tiny.horizon, tiny.horizon, 8))
     assert planned > 0.97 * best - 3 * planned_error
     assert planned < best + 3 * planned_error
     assert myopic < planned + 3 * error
 
 
 def test_an_oracle_needs_the_state() -> None:
-    agent = CheckedAgent("oracle-myopic", OracleMyopic(tiny_world()), 1, 4)
+    agent = CheckedAgent("oracle-myopic", OracleMyopic(BOREDOM.world()), 1, 4)
     assert isinstance(agent, SeesState)
     with pytest.raises(InputError, match="agent oracle-myopic, page 1 of the visit: it sees the users' hidden state"):
         agent.act(Observation.of_histories(np.full((2, 4), -1, dtype=np.int32)))
