@@ -279,7 +279,10 @@ def test_a_folder_with_a_run_is_refused(trained: Result) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--agent", "similarity"], "agent 'similarity' has nothing to learn; train takes policy-gradient, gan, hybrid"),
+        (
+            ["--agent", "similarity"],
+            "agent 'similarity' has nothing to learn; train takes policy-gradient, gan, hybrid",
+        ),
         (["--agent", "policy-gradien"], "unknown agent 'policy-gradien'; did you mean 'policy-gradient'?"),
         (["--agent", "policy-gradient", "--seeds", "3", "3"], "--seeds 3 3: a seed occurs twice"),
         (["--agent", "policy-gradient", "--set", "generator.candidates=8"], "some candidates must be retrieved"),
