@@ -83,7 +83,8 @@ def off_policy(contest: Contest, policy: str, target: Floats, model: Floats, see
     """IPS, SNIPS and DR of a target (arms,) from all ratings that one policy gathered; model: a guess of the means.
 
     Each rating is a row; the propensity of a caption is its share of the ratings (known for the even policy up to
-    rounding, an average over time for the adaptive one).
+    rounding, an average over time for the adaptive one). Adaptive ratings come out too low, by about 0.01 here: a
+    caption that begins badly by chance is not shown again (Nie, Tian, Taylor and Zou 2018).
     """
     counts = contest.counts[policy]
     arms, kinds = np.nonzero(counts)
