@@ -19,10 +19,12 @@ from zsr_sim.generation.gan import (
     Shortlist,
     Written,
     item_table,
+    next_item_logits,
     plausibility,
     pooled_views,
     shortlist,
     write,
+    write_relaxed,
 )
 from zsr_sim.generation.networks import NOISE, Discriminator, Generator
 from zsr_sim.generation.retrieval import Retrieval
@@ -224,6 +226,29 @@ def test_first_items_come_as_often_as_the_softmax_says(temperature: float) -> No
     assert (q[likeliest], counts[likeliest]) == (0, 0)
     others = np.arange(size) != likeliest
     assert chisquare(counts[others], q[others] * len(rows)).pvalue > 0.01
+
+
+def test_relaxed_writing_draws_items_and_lets_gradients_pass() -> None:
+    """Forward: different items of the shortlist, the first as often as the softmax says; backward: to every choice."""
+    draws, size = 4000, 8
+    generator = _gan(n_items=60).generator
+    items = generator.items(TABLE)
+    histories = _histories(random_waiting(1, 60, seed=4)).expand(draws, -1)
+    among = Shortlist(torch.arange(0, 40, 5)[None].expand(draws, -1), torch.zeros(draws, size).double())
+    luck = _random(draws, 3, size, seed=6).clamp(1e-9, 1 - 1e-6)
+    written = write_relaxed(
+        generator, items, TABLE.vectors, histories, among, torch.zeros(draws, 1, NOISE).double(), luck
+    )
+    offered = TABLE.vectors[::5][:size]
+    nearest = torch.cdist(written.detach(), offered[None].expand(draws, -1, -1))
+    picks = nearest.argmin(dim=2)
+    assert nearest.min(dim=2).values.max() < 1e-6
+    assert all(len(set(row)) == 3 for row in picks.tolist())
+    p = torch.softmax(next_item_logits(generator, items, histories[:1])[0, ::5][:size].double(), dim=0)
+    assert chisquare(np.bincount(picks[:, 0], minlength=size), p.detach().numpy() * draws).pvalue > 0.01
+    (gradient,) = torch.autograd.grad(written[:, 0].sum(), items.bias)
+    assert (gradient[:40:5] != 0).all()
+    assert not gradient[1:40:5].any()  # items that were not offered
 
 
 @torch.inference_mode()

@@ -4,7 +4,6 @@ Users stay in the group of their last item, or go round the groups; within a gro
 predict an item better than log(group size), and a sequence that follows the rule is told at once.
 """
 
-import doctest
 import math
 from typing import Any
 
@@ -30,7 +29,7 @@ from zsr_sim.generation.gan import (
 from zsr_sim.generation.networks import NOISE
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences
-from zsr_sim.generation.training import GanTrainer, discounted
+from zsr_sim.generation.training import GanTrainer
 
 GROUPS, SIZE, SLATE = 3, 8, 3
 STAY, GO_ROUND = 0, 1
@@ -373,15 +372,3 @@ def _likelihoods(trainer: GanTrainer, histories: NDArray[np.int32]) -> NDArray[n
     logits = next_item_logits(trainer.gan.generator, items, torch.from_numpy(histories.astype(np.int64)))
     likelihood: NDArray[np.float32] = torch.log_softmax(logits, dim=1).mean(dim=0).numpy()
     return likelihood
-
-
-def test_discounted_by_hand() -> None:
-    rewards = torch.tensor([[1.0, -2.0, 4.0], [0.0, 0.0, 8.0]], dtype=torch.float64)
-    expected = torch.tensor([[1 - 1 + 1, -2 + 2, 4], [2, 4, 8]], dtype=torch.float64)
-    torch.testing.assert_close(discounted(rewards, 0.5), expected, rtol=0, atol=0)
-    torch.testing.assert_close(discounted(rewards, 0.0), rewards, rtol=0, atol=0)
-
-
-def test_examples_of_the_docstrings() -> None:
-    found = doctest.testmod(training)
-    assert (found.attempted, found.failed) == (1, 0)

@@ -20,6 +20,8 @@ from zsr_sim.generation.retrieval import Retrieval
 
 SHORTLIST = 100  # items among which a sequence is written; as many as it is long, if that is more
 DECAYS = (0.95, 0.6)  # the discriminator reads a history as a lasting taste and as what was consumed just now
+RELAXATION = 0.7  # temperature of the Gumbel-softmax: low is close to a draw, high lets more gradient pass
+_BLOCKED = 1e9  # logits; finite, so that gradients stay numbers
 _LEFT_OUT = 1e3  # logits, far more than any two items differ by
 
 
@@ -149,6 +151,38 @@ def write(
     return Written(
         torch.stack(picked, dim=2).view(n * m, length), torch.stack(log_probabilities, dim=2).view(n * m, length)
     )
+
+
+def write_relaxed(
+    generator: Generator,
+    items: Items,
+    vectors: Tensor,
+    histories: Tensor,
+    among: Shortlist,
+    noise: Tensor,
+    luck: Tensor,
+) -> Tensor:
+    """One sequence for each history, as item vectors (n, length, d) that let gradients pass to the generator.
+
+    Forward these are items drawn without repeats; backward, mixtures of the shortlist by Gumbel-softmax (straight
+    through: Jang et al. 2017, section 2.2), so that a discriminator's gradient reaches every choice, as in RelGAN (Nie
+    et al. 2019). noise: (n, 1, NOISE). luck: (n, length, size of the shortlist), in (0, 1).
+    """
+    points, memory = take(items.points, among.items), take(items.memory, among.items)
+    bonus, texts = (take(items.bias, among.items) - among.handicap)[:, None, :], vectors[among.items]
+    writing = Writing(generator, items, histories, noise)
+    blocked = torch.zeros_like(bonus, dtype=torch.bool)
+    written = []
+    for t in range(luck.shape[1]):
+        logits = writing.points() @ points.transpose(1, 2) + bonus  # (n, 1, size)
+        gumbel = -torch.log(-torch.log(luck[:, t, None]))
+        soft = torch.softmax((logits + gumbel).masked_fill(blocked, -_BLOCKED) / RELAXATION, dim=2)
+        pick = soft.argmax(dim=2, keepdim=True)
+        blocked = blocked.scatter(2, pick, True)
+        weights = torch.zeros_like(soft).scatter(2, pick, 1.0) + soft - soft.detach()
+        written.append((weights @ texts)[:, 0])
+        writing.blend(weights, points, memory)
+    return torch.stack(written, dim=1)
 
 
 def plausibility(discriminator: Discriminator, table: ItemTable, pooled: Tensor, items: Tensor) -> Tensor:

