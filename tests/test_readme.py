@@ -52,7 +52,7 @@ def test_ci_runs_the_two_commands_of_the_first_screen() -> None:
 
 def smaller(line: str) -> list[str]:
     words = shlex.split(re.sub(r"--users \d+", "--users 24", line))[1:]
-    if words[0] in ("train", "compare"):
+    if words[0] in ("train", "compare", "log", "recommend", "evaluate"):
         words += ["--set", *SMALL]
     if words[0] == "train":
         words += ["--users", "24"]
@@ -68,7 +68,12 @@ def test_command_runs(line: str) -> None:
     result = CliRunner().invoke(app, smaller(line), prog_name="zsr-sim")
     assert result.exit_code == 0, result.output
     out = re.search(r"--out (\S+)", line)
-    assert out is None or (Path(out[1]) / "report.html").is_file()
+    if out and Path(out[1]).suffix:
+        assert Path(out[1]).stat().st_size > 0
+    elif out:
+        written = {path.name for path in Path(out[1]).iterdir()}
+        assert {"manifest.json", "results.json"} <= written
+        assert ("report.html" in written) == (line.split()[1] in ("train", "compare"))
 
 
 @pytest.mark.parametrize("code", [block for block in blocks("python") if "class HalfAndHalf" not in block])
