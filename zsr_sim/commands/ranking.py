@@ -226,7 +226,7 @@ def _say(protocol: str, found: dict[str, Any], left_out: dict[str, str], screen:
     else:
         told = (
             f"cold: {found['trials']:,} interactions of {found['users']:,} users with held-out items, "
-            f"among about {found['candidates']:,} such items, {found['draws']} draws"
+            f"among about {found['candidates']:,} such items, {found['draws']} draw{'s' * (found['draws'] > 1)}"
         )
     for line in ["", f"{told} (95 % intervals)", *ranking_table(found), *(f"{n}: {w}" for n, w in left_out.items())]:
         screen.line(line)

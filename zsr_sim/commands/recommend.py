@@ -80,7 +80,7 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
             scene, settings, request.seed, lambda name, done, total, _: phases.show(name, done, total, "")
         )
     if request.explain and not isinstance(agent, Explaining):
-        raise InputError(f"--explain: {agent.name} cannot say which items spoke for another; similarity can")
+        raise InputError(f"--explain: {agent.name} cannot say which items spoke for another; similarity and bayes can")
     for note in histories.notes:
         screen.line(note)
     if scene.dataset.interactions is None:
@@ -236,7 +236,7 @@ def _words(entry: dict[str, Any], catalogue: Catalogue) -> str:
     because = ", ".join(
         f"{_title(catalogue, reason['item_id'])} {100 * reason['share']:.0f} %" for reason in entry["because"]
     )
-    told = f"because of {because}" if because else "for a user of whom nothing speaks for it"
+    told = f"because of {because}" if because else "nothing in the history spoke for it"
     return f"{_printable(entry['user_id'])}, {entry['rank']}: {_title(catalogue, entry['item_id'])}, {told}"
 
 
