@@ -129,6 +129,7 @@ def _compared(
         "plan": planned,
         "segments": trial.segments(scene),
         "support": trial.support(scene),
+        "learnable": trial.learnable(scene, settings),
         "worlds": _other_worlds(manner.worlds, trial, scene, job, phases, results),
         "failed": {name: _failure(error) for name, error in trial.failed.items()},
     }

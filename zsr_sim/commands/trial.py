@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 from zsr_sim.agents.protocol import AgentError, CheckedAgent
+from zsr_sim.agents.registry import find_agent
 from zsr_sim.commands.job import Job, luck_of
+from zsr_sim.config import Settings
 from zsr_sim.console import Phases
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.visits import Visits, simulate
 from zsr_sim.envs.world import World
 from zsr_sim.evaluation.comparison import Arm, Looks, Pair, compare_strategies
 from zsr_sim.evaluation.following import Followed, follow
+from zsr_sim.evaluation.learnable import MYOPIC, PLANNER, learnable
 from zsr_sim.evaluation.metrics import concentration
 from zsr_sim.evaluation.replay import Replay, replay
 from zsr_sim.evaluation.segments import segment_effects, segmentations
@@ -23,6 +26,7 @@ from zsr_sim.evaluation.walks import walks
 from zsr_sim.experiment import Scene
 
 BLOCK = 1000  # users between two looks
+ORACLE_USERS = 100  # planning is slow
 REPLAYED = 500  # users whose every page is kept
 
 
@@ -133,6 +137,17 @@ class Trial:
         kept = dict(self._kept())
         others = {name: candidate for name, candidate in kept.items() if name != self.baseline}
         return {name: walks(kept[self.baseline], candidate, titles) for name, candidate in others.items()}
+
+    def learnable(self, scene: Scene, settings: Settings) -> dict[str, Any]:
+        """The baseline beside the oracles (`learnable`), on the first users."""
+        ids = np.arange(min(ORACLE_USERS, self.met), dtype=np.int64)
+        agents = {self.baseline: self.agents[self.baseline]}
+        agents |= {name: find_agent(name).build(scene, settings) for name in (MYOPIC, PLANNER)}
+        seed = self._luck[self.baseline]
+        return learnable(
+            self.baseline,
+            {name: simulate(self.world, self.population, ids, a, seed, self.horizon) for name, a in agents.items()},
+        )
 
     def _replay(self) -> None:
         """Let the first users visit again, and keep their pages."""

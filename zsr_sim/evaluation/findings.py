@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from zsr_sim.evaluation.learnable import learnable_words
+
 
 def findings(results: Mapping[str, Any], candidate: str) -> list[str]:
     """Sentences about one candidate: precision, other worlds, the worst segment, and alarms."""
@@ -20,6 +22,8 @@ def findings(results: Mapping[str, Any], candidate: str) -> list[str]:
 def remarks(results: Mapping[str, Any]) -> list[str]:
     """Sentences about the comparison as a whole: who failed, and how often was looked."""
     said = [f"Failed and left out: {failure['error']}" for failure in results.get("failed", {}).values()]
+    if "learnable" in results:
+        said.append(learnable_words(results["learnable"]))
     order = (results.get("worlds") or {}).get("order")
     if order:
         low, high = order["range95"]
