@@ -14,7 +14,7 @@ MYOPIC, PLANNER = "oracle-myopic", "oracle-planner"
 def learnable(baseline: str, visits: Mapping[str, Visits]) -> dict[str, Any]:
     """How far the baseline is from the upper references, in expected return per visit; JSON-ready.
 
-    visits: of the same users under the baseline and both oracles. knowing: what the best page now, chosen by users' true
+    visits: of the same users under the baseline and both oracles. knowing: what the best page now, chosen by the true
     probabilities, earns beyond the baseline. ahead: what planning earns beyond that; where the interval holds 0, no
     far-sighted strategy is shown to pay.
     """
