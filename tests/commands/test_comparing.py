@@ -115,6 +115,15 @@ def test_effects_in_other_worlds(everything: tuple[str, dict[str, Any]]) -> None
     assert "Order of the 3 strategies here and in 2 other worlds: Kendall's tau " in said
 
 
+def test_the_baseline_stands_beside_the_oracles(everything: tuple[str, dict[str, Any]]) -> None:
+    said, results = everything
+    found = results["learnable"]
+    assert (found["users"], found["baseline"]) == (30, "similarity")
+    assert found["returns"]["oracle-myopic"]["mean"] > found["returns"]["similarity"]["mean"]
+    assert found["knowing"]["ci95"][0] > 0
+    assert "Is there anything to learn here? On 30 users similarity is expected to earn " in said
+
+
 def test_segments_are_parts_of_the_users_worst_first(everything: tuple[str, dict[str, Any]]) -> None:
     _, results = everything
     for name in ("random", "popularity"):
