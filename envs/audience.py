@@ -37,6 +37,10 @@ class Served:
         seen = {name: getattr(self.feedback, name) for name in _TOLD}
         return {"items": self.chosen.slates, **seen, **self.chosen.facts}
 
+    def parts_of(self, row: int, rewards: RewardWeights) -> dict[str, float]:
+        """The reward of one user by kind of feedback."""
+        return {k: a * w for k, a, w in zip(KINDS, self.feedback.amounts[row].tolist(), rewards, strict=True)}
+
     def parts(self, rewards: RewardWeights) -> dict[str, NDArray[np.float64]]:
         """The reward by kind of feedback, float64 (n,) each; its sum is the reward."""
         amounts = self.feedback.amounts.astype(np.float64) * rewards
@@ -100,10 +104,10 @@ class Audience:
             return arrival_text(self.stage, self._state, row)
         return page_text(self.stage, self._state, row, served)
 
-    def show(self, actions: NDArray[Any], there: NDArray[np.bool_]) -> Served:
-        """Show the users who are `there` (n,) what `actions` (n, ...) name; other users' visits are over."""
-        self.state.present &= there
-        if not there.all():
+    def show(self, actions: NDArray[Any], there: NDArray[np.bool_] | None = None) -> Served:
+        """Show users what `actions` (n, ...) name; the visits of those who are not `there` (n,) are over."""
+        if there is not None and not there.all():
+            self.state.present &= there
             actions = actions.copy()
             actions[~there] = 0
         chosen = self.choices.chosen(actions)

@@ -25,6 +25,7 @@ from zsr_sim.generation.relations import N_CONTEXT, context, tastes
 Masks = NDArray[np.int8]
 
 _NAMES = np.array(SOURCES, dtype=object)
+_NOBODY = np.empty(0, dtype=np.int64)
 _RANDOM = SOURCES.index("random")
 
 
@@ -59,10 +60,12 @@ class Choices(ABC):
         kinds = "iu" if isinstance(self.lowest, int) else "iuf"
         return actions.shape[1:] == self.space.shape and actions.dtype.kind in kinds
 
-    def wrong(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
-        """Which of these actions (n, ...) have a number that is out of bounds, or none, bool (n,)."""
+    def wrong(self, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """The rows whose action, of (n, ...), has a number out of bounds or NaN."""
+        if self.lowest <= actions.min() and actions.max() <= self.highest:
+            return _NOBODY
         inside = (actions >= self.lowest) & (actions <= self.highest)
-        return np.asarray(~inside.reshape(len(actions), -1).all(axis=1))
+        return np.flatnonzero(~inside.reshape(len(actions), -1).all(axis=1))
 
     @abstractmethod
     def offer(self, waiting: Observation) -> Arrays:
@@ -128,6 +131,7 @@ class Pool(Choices):
         else:
             space = observation_space(stage.dimensions, self._n)
             self.observed = spaces.Dict({_pool_name(name): box for name, box in space.items()})
+        self._catalogue = np.arange(n_items, dtype=np.int32)[None]
         self._items: NDArray[np.int32]
         self._sources: NDArray[np.int8]
 
@@ -139,7 +143,7 @@ class Pool(Choices):
     def offer(self, waiting: Observation) -> Arrays:
         """The shortlist of each user; nothing where the pool is the catalogue."""
         if self._whole:
-            self.mask = self._sensible(np.arange(self._n, dtype=np.int32)[None], waiting)
+            self.mask = self._sensible(self._catalogue, waiting)
             return _taste_observation(waiting, self.stage)
         entries = shortlist(self.stage.source, waiting, self._n)
         self._items, self._sources = entries.items[:, :, 0], entries.sources
@@ -151,8 +155,8 @@ class Pool(Choices):
     def _sensible(self, pool: NDArray[np.int32], waiting: Observation) -> Masks:
         world, mask = self.stage.world, np.empty((len(waiting), self._n), dtype=np.int8)
         _sensible(
-            pool, world.items.released, world.items.expires, waiting.steps, waiting.histories, waiting.shown,
-            world.slate_size, mask,
+            self._whole, pool, world.items.released, world.items.expires, waiting.steps, waiting.histories,
+            waiting.shown, world.slate_size, mask,
         )  # fmt: skip
         return mask
 
@@ -290,6 +294,7 @@ def _whole(
 
 @batched
 def _sensible(
+    whole: bool,
     items: NDArray[np.int32],
     released: NDArray[np.int32],
     expires: NDArray[np.int32],
@@ -299,22 +304,33 @@ def _sensible(
     least: int,
     out: Masks,
 ) -> None:
-    """Which items, int32 (n or 1, pool), can be had and are new to each user.
+    """Which items, int32 (n or 1, pool), can be had and are new to each user; whole: they are the catalogue, in order.
 
     Where these are fewer than `least`: which can be had; where these are, too, all.
     """
     for i in numba.prange(out.shape[0]):
-        pool, count = items[np.int64(i) % items.shape[0]], 0
+        pool = items[np.int64(i) % items.shape[0]]
         for care in range(2, -1, -1):
-            if count < least:
-                count = 0
-                for place in range(out.shape[1]):
-                    item = pool[place]
-                    good = care == 0 or _at_hand(item, steps[i], released, expires)
-                    if care == 2:
-                        good &= not (holds(histories[i], item) or holds(shown[i], item))
-                    out[i, place] = good
-                    count += good
+            for place in range(out.shape[1]):
+                out[i, place] = care == 0 or _at_hand(pool[place], steps[i], released, expires)
+            if care == 2:
+                _leave_out(whole, pool, histories[i], out[i])
+                _leave_out(whole, pool, shown[i], out[i])
+            if out[i].sum() >= least:
+                break
+
+
+@law
+def _leave_out(whole: bool, pool: NDArray[np.int32], old: NDArray[np.int32], out: Masks) -> None:
+    """Mask the items of the pool that are among the old ones (-1: none)."""
+    if whole:
+        for item in old:
+            if item >= 0:
+                out[item] = 0
+    else:
+        for place in range(pool.shape[0]):
+            if holds(old, pool[place]):
+                out[place] = 0
 
 
 @law

@@ -19,7 +19,6 @@ from zsr_sim.envs.dynamics import shifted
 
 KINDS = ("click", "like", "purchase", "dwell")
 """Kinds of feedback that a reward may count, in the order of `Feedback.amounts`."""
-_OF_ITEMS = ("clicks", "likes", "purchases", "skips", "unavailable")
 
 
 class RewardWeights(NamedTuple):
@@ -65,18 +64,13 @@ class Feedback(Columns):
     @classmethod
     def empty(cls, n: int, slate_size: int) -> Feedback:
         """Feedback of nobody, to be filled in."""
-        bools = {name: np.zeros((n, slate_size), dtype=np.bool_) for name in _OF_ITEMS}
+        clicks, likes, purchases, skips, unavailable = np.zeros((5, n, slate_size), dtype=np.bool_)
+        dwell, probabilities = np.zeros((2, n, slate_size), dtype=np.float32)
+        leave_probability, gaps, reward, expected_reward = np.zeros((4, n), dtype=np.float32)
         return cls(
-            **bools,
-            dwell=np.zeros((n, slate_size), dtype=np.float32),
-            probabilities=np.zeros((n, slate_size), dtype=np.float32),
-            left=np.zeros(n, dtype=np.bool_),
-            leave_probability=np.zeros(n, dtype=np.float32),
-            gaps=np.zeros(n, dtype=np.float32),
-            reward=np.zeros(n, dtype=np.float32),
-            expected_reward=np.zeros(n, dtype=np.float32),
-            amounts=np.zeros((n, len(KINDS)), dtype=np.float32),
-        )
+            clicks, likes, purchases, skips, unavailable, dwell, probabilities, np.zeros(n, dtype=np.bool_),
+            leave_probability, gaps, reward, expected_reward, np.zeros((n, len(KINDS)), dtype=np.float32),
+        )  # fmt: skip
 
     @property
     def parts(self) -> dict[str, NDArray[np.float32]]:

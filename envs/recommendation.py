@@ -19,7 +19,6 @@ from zsr_sim.errors import InputError
 Action = TypeVar("Action")
 
 _ONLY = np.zeros(1, dtype=np.int64)  # the one row of an audience of one
-_HERE = np.ones(1, dtype=np.bool_)
 
 
 class VisitEnv(gymnasium.Env[Arrays, Action], Generic[Action]):
@@ -59,7 +58,7 @@ class VisitEnv(gymnasium.Env[Arrays, Action], Generic[Action]):
         """Show the user the page that the action means."""
         if not self._waiting:
             raise ResetNeeded("no user is waiting for a page: call reset() first, and again after `terminated`")
-        served = self._audience.show(self._checked(action), _HERE)
+        served = self._audience.show(self._checked(action))
         left = bool(served.feedback.left[0])
         self._waiting, self._served = not left, served
         return self._look(), float(served.feedback.reward[0]), left, False, self._masked(self._info(served))
@@ -79,7 +78,7 @@ class VisitEnv(gymnasium.Env[Arrays, Action], Generic[Action]):
             actions = np.asarray(action)[None]
         except ValueError:  # a list of lists of different lengths
             actions = np.empty((1, 0), dtype=np.object_)
-        if not self._choices.fit(actions) or self._choices.wrong(actions)[0]:
+        if not self._choices.fit(actions) or len(self._choices.wrong(actions)):
             said = " ".join(repr(action).split())
             raise InputError(f"action is {said[:80]}{'…' * (len(said) > 80)}; {self._choices.meaning}")
         return actions
@@ -88,9 +87,9 @@ class VisitEnv(gymnasium.Env[Arrays, Action], Generic[Action]):
         return {name: values[0] for name, values in self._audience.look().items()}
 
     def _info(self, served: Served) -> dict[str, Any]:
-        parts = served.parts(self.stage.world.rewards)
         info: dict[str, Any] = {name: values[0] for name, values in served.told().items()}
-        return info | {"reward_parts": {kind: float(values[0]) for kind, values in parts.items()}}
+        info["reward_parts"] = served.parts_of(0, self.stage.world.rewards)
+        return info
 
     def _masked(self, info: dict[str, Any]) -> dict[str, Any]:
         if self._choices.mask is not None:

@@ -67,7 +67,7 @@ def page_text(stage: Stage, state: WorldState, row: int, served: Served) -> str:
 
 
 def _reward(stage: Stage, row: int, served: Served) -> str:
-    parts = {kind: values[row] for kind, values in served.parts(stage.world.rewards).items()}
+    parts = served.parts_of(row, stage.world.rewards)
     told = [f"{kind} {value:.4g}" for kind, value in parts.items() if value]
     return f"reward {served.feedback.reward[row]:.4g}" + (f" ({' + '.join(told)})" if len(told) > 1 else "")
 

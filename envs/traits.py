@@ -6,8 +6,9 @@ them. `Traits` says how these numbers are spread over users.
 
 from __future__ import annotations
 
+import functools
 from enum import IntEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,21 +177,26 @@ def draw_traits(traits: Traits, seed: int, keys: NDArray[np.int64], click_bias: 
 
     The first three traits share one draw, as in the first release; each other one has a draw of its own.
     """
-    out = np.empty((len(keys), N_TRAITS), dtype=np.float32)
-    values: dict[str, Any] = traits.typical() | {"click_bias": click_bias}
+    typical, spread = _distributions(traits)
+    out = np.tile(typical, (len(keys), 1))
+    out[:, Trait.CLICK_BIAS] = click_bias
     first = normals(seed, keys, 0, Purpose.TRAITS, 3).astype(np.float32)  # (n, 3)
-    for trait in Trait:
-        name = trait.name.lower()
-        typical, sd = np.float32(values[name]), np.float32(getattr(traits, name + "_sd"))
-        if not sd:
-            out[:, trait] = typical
-            continue
+    for trait, sd in spread:
         z = first[:, trait] if trait < 3 else normals(seed, keys, int(trait), Purpose.OTHER_TRAITS, 1)[:, 0]
-        out[:, trait] = _spread(trait, typical, sd * z.astype(np.float32))
+        out[:, trait] = _spread(trait, out[:, trait], sd * z.astype(np.float32))
     return out
 
 
-def _spread(trait: Trait, typical: np.float32, shift: NDArray[np.float32]) -> NDArray[np.float32]:
+@functools.lru_cache(maxsize=16)
+def _distributions(traits: Traits) -> tuple[NDArray[np.float32], list[tuple[Trait, np.float32]]]:
+    """Typical values, float32 (N_TRAITS,), click bias apart, and the spread of the traits in which users differ."""
+    values = {"click_bias": 0.0} | traits.typical()
+    typical = np.array([values[trait.name.lower()] for trait in Trait], dtype=np.float32)
+    spread = [(trait, np.float32(getattr(traits, trait.name.lower() + "_sd"))) for trait in Trait]
+    return typical, [(trait, sd) for trait, sd in spread if sd]
+
+
+def _spread(trait: Trait, typical: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
     if trait in _SIGNED:
         return np.asarray(typical + shift)
     if trait in _SHARES:

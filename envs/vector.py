@@ -161,8 +161,8 @@ class VisitVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
                 f"actions have shape {actions.shape} and type {actions.dtype}; {expected} expected, in each row "
                 f"{self._choices.meaning}"
             )
-        wrong = np.flatnonzero(there & self._choices.wrong(actions))
-        if len(wrong):
+        wrong = [row for row in self._choices.wrong(actions).tolist() if there[row]]
+        if wrong:
             raise InputError(f"the action of row {wrong[0]} is {actions[wrong[0]]}; {self._choices.meaning}")
         return actions
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from zsr_sim.compiled import batched
 from zsr_sim.envs.choice import CHOICES, seasonal
 from zsr_sim.envs.columns import Columns
 from zsr_sim.envs.feedback import Feedback, RewardWeights
@@ -67,9 +69,17 @@ class WorldState(Columns):
 
     def latest_pages(self) -> NDArray[np.int32]:
         """Items shown in this visit, int32 (n, capacity * slate), most recent last, padded left with -1."""
-        n, capacity, _ = self.shown.shape
-        order = (self.steps[:, None] + np.arange(capacity)) % capacity  # (n, capacity), the oldest page first
-        return np.take_along_axis(self.shown, order[:, :, None], axis=1).reshape(n, -1)
+        out = np.empty_like(self.shown)
+        _unroll(self.shown, self.steps, out)
+        return out.reshape(len(out), -1)
+
+
+@batched
+def _unroll(ring: NDArray[np.int32], steps: NDArray[np.int64], out: NDArray[np.int32]) -> None:
+    for i in numba.prange(out.shape[0]):
+        capacity = ring.shape[1]
+        oldest = steps[i] % capacity
+        out[i, : capacity - oldest], out[i, capacity - oldest :] = ring[i, oldest:], ring[i, :oldest]
 
 
 @dataclass(frozen=True)
