@@ -67,6 +67,11 @@ class Audience:
         self._state: WorldState | None = None
 
     @property
+    def state_columns(self) -> dict[str, slice]:
+        """Which numbers of an observed `state` are what; empty unless it is observed."""
+        return {} if self.hidden is None else self.hidden.columns
+
+    @property
     def state(self) -> WorldState:
         """The world's state; not before `admit`."""
         if self._state is None:

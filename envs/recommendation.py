@@ -63,6 +63,11 @@ class VisitEnv(gymnasium.Env[Arrays, Action], Generic[Action]):
         self._waiting, self._served = not left, served
         return self._look(), float(served.feedback.reward[0]), left, False, self._masked(self._info(served))
 
+    @property
+    def state_columns(self) -> dict[str, slice]:
+        """Which numbers of an observed `state` are what; empty unless it is observed."""
+        return self._audience.state_columns
+
     def render(self) -> str | None:
         """The page just seen as text; after a reset, who has come. None unless `render_mode` is "ansi"."""
         return self._audience.text(0, self._served) if self.render_mode == "ansi" else None
@@ -115,34 +120,43 @@ class RecommendationEnv(VisitEnv[np.int64 | int]):
       of the history's places that are used.
 
     All are flat, as stable-baselines3 wants them; `candidates.reshape(n_candidates, -1)` has a page in each row.
-    What the user likes, is bored with and feels is hidden.
+    What the user likes, is bored with and feels is hidden. With `observe="state"` it is not: `state` has it all,
+    `env.unwrapped.state_columns` tells which number is what (`HiddenState` in `envs/hidden.py` explains them).
 
     **Action** (`Discrete(n_candidates)`): show this candidate.
 
-    **Transition**, one page: position j is looked at with probability (1 + j) ** -decay and clicked, if so, with
-    sigmoid(relevance) (`envs/choice.py`: `examination`, `relevance`). A clicked item enters the history, pulls the
-    nearest interest towards it and adds to the boredom with its topic; boredom recovers, satisfaction follows the
-    page's success (`envs/dynamics.py`: `drift`, `satisfied`). Draws are functions of (seed, user, step, purpose)
+    **Transition**, one page: items are looked at and clicked (`envs/choice.py`), clicked ones are liked, bought, read
+    (`envs/feedback.py`); they enter the history, pull interests towards them, and tire of their topic; satisfaction and
+    patience follow the page's success (`envs/dynamics.py`). `envs/step.py` applies the laws in order; a named world
+    has those that it needs (`zsr-sim list envs`). Draws are functions of (seed, user, step, purpose)
     (`envs/noise.py`); user and seed of a visit are drawn at `reset` from the generator that `reset(seed=...)` makes, so
     the same seed and actions give the same visits, to the bit.
 
-    **Reward**: clicks on the page, 0 .. slate_size.
+    **Reward**: clicks, likes, purchases that arrived and seconds on clicked items, each times its weight in the
+    settings (`reward_click`, ...); by default clicks alone, 0 .. slate_size.
 
-    **Termination**: the user leaves, with probability sigmoid(leave_bias - leave_slope * satisfaction) after each page
-    (`envs/dynamics.py`: `leave_hazard`). **Truncation**: never here; `gymnasium.make` limits visits to 20 pages, or to
-    its `max_episode_steps`.
+    **Termination**: the user leaves and does not come back (`envs/dynamics.py`: `leave_hazard`, `return_hazard`).
+    **Truncation**: never here; `gymnasium.make` limits visits to 20 pages, or to its `max_episode_steps`.
 
-    **Info** of a step: `clicks` bool (slate_size,), `items` int32 (slate_size,), the rows of the items shown, which
-    `env.unwrapped.stage.item_ids` names, `source` of the page, `reward_parts` {`click`: clicks}. Of a step and of a
-    reset: `action_mask` int8 (n_candidates,), 1 for a page of which each item can be had.
+    **Info** of a step: `items` int32 (slate_size,), the rows of the items shown, which `env.unwrapped.stage.item_ids`
+    and `titles` name; `clicks`, `likes`, `purchases`, `skips` (looked at and not clicked) bool (slate_size,); `dwell`
+    float32 (slate_size,), seconds; `source` of the page; `reward_parts`, the reward by kind of feedback. Of a step and
+    of a reset: `action_mask` int8 (n_candidates,), 1 for a page of which each item can be had; all 1 where there is no
+    such page.
+
+    **Rendering** (`render_mode="ansi"`): `render()` gives the page just seen, or after a reset who has come, as text.
 
     Args:
         data: a built-in data set or a folder (see `zsr_sim.datasets.load`).
+        world: a named world, see `zsr-sim list envs`; None for `settings`, or "standard".
+        settings: of the world; None for those of `world`. `horizon` does not limit visits here: `max_episode_steps`
+            does.
         encoder: a hub id or a folder of a language model; None for the built-in one.
-        settings: of the world; None for the defaults. `horizon` does not limit visits here: `max_episode_steps` does.
         n_candidates: pages to choose from.
         generator: a trained sequence GAN, for half of the candidates; None for retrieved candidates alone.
         population: "train", or "test": the users that are kept for evaluation, none of whom is among the former.
+        observe: "partial", what a recommender knows; "state": the user's hidden state beside it.
+        render_mode: "ansi", or None.
 
     Raises:
         InputError: an argument of the wrong kind, data or encoder that cannot be read, an action that is no candidate.

@@ -166,6 +166,11 @@ class VisitVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
             raise InputError(f"the action of row {wrong[0]} is {actions[wrong[0]]}; {self._choices.meaning}")
         return actions
 
+    @property
+    def state_columns(self) -> dict[str, slice]:
+        """Which numbers of an observed `state` are what; empty unless it is observed."""
+        return self._audience.state_columns
+
     def render(self) -> tuple[str, ...] | None:
         """Of each user the page just seen as text; after a reset, who has come. None unless `render_mode` is "ansi"."""
         if self.render_mode != "ansi":

@@ -217,7 +217,12 @@ def test_the_hidden_state_can_be_observed(kind: Kind) -> None:
         warnings.simplefilter("error")
         check_env(env.unwrapped, skip_render_check=True)
         sb3_check_env(env)
-    assert set(env.observation_space) == set(kind.make(tiny_stage()).observation_space) | {"state"}
+    plain = kind.make(tiny_stage())
+    assert set(env.observation_space) == set(plain.observation_space) | {"state"}
+    assert plain.unwrapped.state_columns == {}
+    seen, _ = env.reset(seed=0)
+    satisfaction = seen["state"][env.unwrapped.state_columns["satisfaction"]]
+    np.testing.assert_array_equal(satisfaction, env.unwrapped._audience.state.satisfaction)
 
 
 @pytest.mark.parametrize("name", ["pages", "pool", "catalogue"])
