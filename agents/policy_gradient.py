@@ -1,7 +1,8 @@
 """The policy gradient: learns in the closed loop which candidate to show, generated or retrieved.
 
 Proximal policy optimisation (Schulman et al. 2017) with generalised advantage estimation (Schulman et al. 2016),
-batched over users: each update plays whole visits of new users and takes a few passes over their pages.
+batched over users: each update plays whole visits of new users and takes a few passes over their pages. Or REINFORCE
+with a learned baseline (Williams 1992): one pass, whole returns, no clipping.
 """
 
 from __future__ import annotations
@@ -128,6 +129,7 @@ class PolicyGradientTrainer:
         self.optimiser = torch.optim.Adam(self.scorer.parameters(), settings.learning_rate)
         self.rng = torch.Generator().manual_seed(seed)
         self.update = 0
+        self._reinforce = settings.algorithm == "reinforce"
         self._scale: float | None = None  # rewards are learned in units of the first returns' standard deviation
 
     def step(self) -> dict[str, float]:
@@ -202,9 +204,8 @@ class PolicyGradientTrainer:
         if self._scale is None:
             self._scale = max(float(rewards.sum(axis=0).std()), 1e-6)
         here = present[:steps]
-        advantages = generalised_advantages(
-            rewards / self._scale, values, here, self.settings.discount, self.settings.gae_lambda
-        )
+        lam = 1.0 if self._reinforce else self.settings.gae_lambda  # REINFORCE: whole returns
+        advantages = generalised_advantages(rewards / self._scale, values, here, self.settings.discount, lam)
         targets = torch.from_numpy((advantages + values)[here]).float()  # (k,), step-major like the rollout
         gain = torch.from_numpy(advantages[here]).float()
         data = [torch.cat(part) for part in (rollout.pages, rollout.context, rollout.actions, rollout.log_p)]
@@ -216,7 +217,7 @@ class PolicyGradientTrainer:
     def _passes(self, data: list[Tensor], gain: Tensor, targets: Tensor) -> dict[str, float]:
         sums: dict[str, float] = {}
         count = 0
-        for _ in range(self.settings.epochs):
+        for _ in range(1 if self._reinforce else self.settings.epochs):
             for rows in torch.randperm(len(gain), generator=self.rng).split(self.settings.minibatch):
                 if len(rows) < 2:
                     continue  # advantages of one page cannot be normalised
@@ -234,8 +235,11 @@ class PolicyGradientTrainer:
         taken = log_p.gather(1, actions[:, None])[:, 0]  # (k,)
         ratio = torch.exp(taken - old_log_p)
         gain = (gain - gain.mean()) / (gain.std() + 1e-8)  # per minibatch, as Huang et al. 2022, detail 7
-        clipped = ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip)
-        policy_loss = -torch.minimum(ratio * gain, clipped * gain).mean()
+        if self._reinforce:
+            policy_loss = -(taken * gain).mean()
+        else:
+            clipped = ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip)
+            policy_loss = -torch.minimum(ratio * gain, clipped * gain).mean()
         value_loss = nn.functional.mse_loss(values, targets)
         entropy = -(log_p.exp() * log_p).sum(dim=1).mean()
         loss = policy_loss + 0.5 * value_loss - self.settings.entropy * entropy

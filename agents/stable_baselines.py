@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,43 +19,17 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from torch import Tensor
 
+from zsr_sim.agents.sb3_algorithms import ALGORITHMS, ENVIRONMENTS
 from zsr_sim.config import AgentSettings
+from zsr_sim.envs.choices import Choices
 from zsr_sim.envs.observation import Decision, Observation
-from zsr_sim.envs.stage import Arrays, observation_space, page_observation
-from zsr_sim.envs.vector import RecommendationVectorEnv
+from zsr_sim.envs.stage import Arrays, Stage
+from zsr_sim.envs.vector import VisitVectorEnv
 from zsr_sim.errors import InputError, nearest
-from zsr_sim.generation.candidates import SOURCES, CandidateSource
 
 _POLICY = "MultiInputPolicy"
 _STEPS = 20  # of an update in each row, where visits have no time limit
 _NEVER = 2**31
-
-_FIGURES = {
-    "policy_loss": "train/policy_gradient_loss",
-    "value_loss": "train/value_loss",
-    "entropy": "train/entropy_loss",
-    "clipped": "train/clip_fraction",
-    "explained_variance": "train/explained_variance",
-}
-
-
-def _ppo(settings: AgentSettings, steps: int, rows: int) -> dict[str, Any]:
-    """Arguments of SB3's PPO. Minibatches divide an update's pages, or SB3 would leave a last one too small."""
-    pages = steps * rows
-    return {
-        "n_steps": steps,
-        "learning_rate": settings.learning_rate,
-        "gamma": settings.discount,
-        "gae_lambda": settings.gae_lambda,
-        "clip_range": settings.clip,
-        "ent_coef": settings.entropy,
-        "n_epochs": settings.epochs,
-        "batch_size": next(size for size in range(min(settings.minibatch, pages), 0, -1) if pages % size == 0),
-    }
-
-
-ALGORITHMS: dict[str, Callable[[AgentSettings, int, int], dict[str, Any]]] = {"PPO": _ppo}
-"""Names of SB3 algorithms that can be trained here, and their arguments from our settings."""
 
 
 class Flat(BaseFeaturesExtractor):
@@ -82,20 +56,20 @@ def _network_arguments(hidden: int) -> dict[str, Any]:
 
 
 class StableBaselines:
-    """Shows the candidate that a trained SB3 policy prefers.
+    """Does what a trained SB3 policy prefers, without exploration.
 
-    algorithm: one of ALGORITHMS. weights: of its policy, by the policy's own names. source: proposes the candidates; as
-    many, in an item space of as many dimensions, as in training. hidden: width of the networks.
+    algorithm: one of ALGORITHMS. weights: of its policy, by the policy's own names. choices: what it chooses among (one
+    of `zsr_sim.envs.choices`), of the same kind and size, in an item space of as many dimensions, as in training.
+    hidden: width of the networks.
     """
 
-    def __init__(self, algorithm: str, weights: dict[str, Tensor], source: CandidateSource, hidden: int) -> None:
-        self.algorithm, self.weights, self.source, self.hidden = algorithm, weights, source, hidden
-        sizes = _sizes(source)
+    def __init__(self, algorithm: str, weights: dict[str, Tensor], choices: Choices, hidden: int) -> None:
+        self.algorithm, self.weights, self.choices, self.hidden = algorithm, weights, choices, hidden
         policy_class = _algorithm(algorithm).policy_aliases[_POLICY]
         with torch.random.fork_rng(devices=[]):  # weights are drawn, then replaced
             policy = policy_class(
-                observation_space(sizes["dimensions"], sizes["candidates"]),
-                spaces.Discrete(sizes["candidates"]),
+                choices.observed,
+                choices.space,
                 lambda _: 0.0,  # learning rate of an optimiser that is not used
                 **_network_arguments(hidden),
             )
@@ -103,34 +77,37 @@ class StableBaselines:
         self._policy: BasePolicy = policy.double()
 
     def act(self, observation: Observation) -> Decision:
-        """The preferred candidate page for each user, without exploration."""
-        candidates = self.source.candidates(observation)
-        seen = page_observation(observation, candidates, self.source.retrieval)
-        actions = np.asarray(self._policy.predict(dict(seen), deterministic=True)[0], dtype=np.int64)  # (n,)
-        chosen = candidates.sources[np.arange(len(actions)), actions]
-        return Decision(candidates.chosen(actions), tuple(SOURCES[s] for s in chosen), candidates.accepted)
+        """The page that the preferred action means for each user."""
+        seen = self.choices.offer(observation)
+        actions = np.asarray(self._policy.predict(dict(seen), deterministic=True)[0])  # (n, ...)
+        chosen = self.choices.chosen(actions)
+        sources = chosen.facts.get("source")
+        return Decision(chosen.slates, None if sources is None else tuple(sources.tolist()))
 
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """What `restore` needs beside the candidates: weights, and facts that JSON can hold."""
-        return self.weights, {"algorithm": self.algorithm, "hidden": self.hidden} | _sizes(self.source)
+        """What `restore` needs beside a stage: weights, and facts that JSON can hold."""
+        environment = next(name for name, env in ENVIRONMENTS.items() if env.meaning is type(self.choices))
+        facts = {"algorithm": self.algorithm, "hidden": self.hidden, "environment": environment}
+        return self.weights, facts | _sizes(self.choices)
 
     @classmethod
-    def restore(cls, weights: dict[str, Tensor], facts: dict[str, Any], source: CandidateSource) -> StableBaselines:
-        """The agent of a `checkpoint`, choosing among the candidates of `source`.
+    def restore(cls, weights: dict[str, Tensor], facts: dict[str, Any], stage: Stage) -> StableBaselines:
+        """The agent of a `checkpoint`, choosing among what the stage offers.
 
-        Raises InputError where the source does not fit what the agent was trained for.
+        Raises InputError where that does not fit what the agent was trained for.
         """
-        for name, found in _sizes(source).items():
+        choices = ENVIRONMENTS[facts["environment"]].meaning(stage)
+        for name, found in _sizes(choices).items():
             if facts[name] != found:
                 raise InputError(
                     f"sb3:{facts['algorithm']} was trained with {name} = {facts[name]}, here there are {found}; "
                     "use the same number"
                 )
-        return cls(facts["algorithm"], weights, source, facts["hidden"])
+        return cls(facts["algorithm"], weights, choices, facts["hidden"])
 
 
-def _sizes(source: CandidateSource) -> dict[str, int]:
-    return {"candidates": source.n_candidates, "dimensions": source.retrieval.vectors.shape[1]}
+def _sizes(choices: Choices) -> dict[str, Any]:
+    return {"actions": str(choices.space), "dimensions": choices.stage.dimensions}
 
 
 def _algorithm(name: str) -> type[Any]:
@@ -141,6 +118,19 @@ def _algorithm(name: str) -> type[Any]:
     return algorithm
 
 
+def environment_of(algorithm: str, settings: AgentSettings) -> str:
+    """Where this algorithm is trained, a name of ENVIRONMENTS. Raises InputError where it cannot choose there."""
+    known = ALGORITHMS[algorithm]
+    name = known.environment if settings.environment == "auto" else settings.environment
+    kind = {"candidates": spaces.Discrete, "slate": spaces.MultiDiscrete, "proto": spaces.Box}[name]
+    if kind not in known.actions:
+        raise InputError(
+            f"sb3:{algorithm} cannot choose where agent.environment is {name} (its actions are {kind.__name__}); "
+            f"--set agent.environment={known.environment} fits it"
+        )
+    return name
+
+
 class StableBaselinesTrainer:
     """Trains an SB3 algorithm on a batched environment; all randomness comes from `seed`.
 
@@ -148,7 +138,7 @@ class StableBaselinesTrainer:
     global generators: the trainer lends it states of its own and puts the process's back.
     """
 
-    def __init__(self, algorithm: str, env: RecommendationVectorEnv, settings: AgentSettings, seed: int) -> None:
+    def __init__(self, algorithm: str, env: VisitVectorEnv, settings: AgentSettings, seed: int) -> None:
         self.algorithm, self.settings, self.env = algorithm, settings, Batched(env)
         steps = env.max_episode_steps or _STEPS
         self.steps_per_update = steps * env.num_envs
@@ -163,7 +153,7 @@ class StableBaselinesTrainer:
                 seed=seed * env.num_envs % 2**32,  # SB3 seeds row i with seed + i: no row in two trainings
                 stats_window_size=self.steps_per_update,
                 device="cpu",
-                **ALGORITHMS[algorithm](settings, steps, env.num_envs),
+                **ALGORITHMS[algorithm].arguments(settings, steps, env.num_envs),
             )
         self.model.set_logger(Logger(folder=None, output_formats=[]))  # SB3's own makes a folder among temporary files
 
@@ -175,8 +165,12 @@ class StableBaselinesTrainer:
         with self._own_generators():
             self.model.learn(self.steps_per_update, log_interval=_NEVER, reset_num_timesteps=False)
         visits = list(self.model.ep_info_buffer or ())
-        figures = {name: float(self.model.logger.name_to_value[key]) for name, key in _FIGURES.items()}
-        figures["entropy"] *= -1  # SB3 logs the loss
+        logged = self.model.logger.name_to_value
+        figures = {
+            name: float(logged[key]) for name, key in ALGORITHMS[self.algorithm].figures.items() if key in logged
+        }
+        if "entropy" in figures:
+            figures["entropy"] *= -1  # SB3 logs the loss
         figures["generated_share"] = self.env.generated / self.env.pages
         if visits:
             returns, lengths = sum(float(v["r"]) for v in visits), sum(int(v["l"]) for v in visits)
@@ -188,7 +182,8 @@ class StableBaselinesTrainer:
     def agent(self) -> StableBaselines:
         """The agent as it is now; further updates do not change it."""
         weights = {name: value.detach().clone() for name, value in self.model.policy.state_dict().items()}
-        return StableBaselines(self.algorithm, weights, self.env.env.stage.source, self.settings.hidden)
+        choices = type(self.env.env).meaning(self.env.env.stage)
+        return StableBaselines(self.algorithm, weights, choices, self.settings.hidden)
 
     @contextlib.contextmanager
     def _own_generators(self) -> Iterator[None]:
@@ -218,7 +213,7 @@ class Batched(VecEnv):
     pages, generated: pages shown, and how many of them the generator wrote.
     """
 
-    def __init__(self, env: RecommendationVectorEnv) -> None:
+    def __init__(self, env: VisitVectorEnv) -> None:
         self.env = env
         self.pages = self.generated = 0
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
@@ -237,7 +232,7 @@ class Batched(VecEnv):
         """Observations, rewards, ends, and infos with `TimeLimit.truncated` and, at an end, `terminal_observation`."""
         observation, rewards, terminated, truncated, info = self.env.step(self._actions)
         self.pages += self.num_envs
-        self.generated += int((info["source"] == "generator").sum())
+        self.generated += int((info["source"] == "generator").sum()) if "source" in info else 0
         done = terminated | truncated
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(cut)} for cut in truncated & ~terminated]
         for row in np.flatnonzero(done):

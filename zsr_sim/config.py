@@ -99,8 +99,12 @@ class GeneratorSettings(_Strict):
 
 
 class AgentSettings(_Strict):
-    """The policy gradient (PPO)."""
+    """What learns in the loop: the policy gradient, and the algorithms of stable-baselines3."""
 
+    algorithm: Literal["ppo", "reinforce", "top-k"] = Field("ppo", description="how policy-gradient learns")
+    environment: Literal["auto", "candidates", "slate", "proto"] = Field(
+        "auto", description="where sb3 is trained: candidate pages, items one by one, points in item space"
+    )
     candidates: int = Field(8, ge=2, description="pages to choose from")
     updates: int = Field(30, ge=1, description="policy updates")
     users: int = Field(256, ge=2, description="visits per update")

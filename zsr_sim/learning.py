@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from zsr_sim.agents.gan import Gan
 from zsr_sim.agents.policy_gradient import PolicyGradient, PolicyGradientTrainer
 from zsr_sim.agents.protocol import Agent
+from zsr_sim.agents.sb3_algorithms import ALGORITHMS as SB3_ALGORITHMS
+from zsr_sim.agents.sb3_algorithms import ENVIRONMENTS
 from zsr_sim.agents.scoring import CandidateScorer
-from zsr_sim.agents.stable_baselines import ALGORITHMS, StableBaselines, StableBaselinesTrainer
+from zsr_sim.agents.stable_baselines import StableBaselines, StableBaselinesTrainer, environment_of
 from zsr_sim.config import Settings
 from zsr_sim.encoders.space import ItemSpace
 from zsr_sim.envs.stage import Stage
-from zsr_sim.envs.vector import RecommendationVectorEnv
 from zsr_sim.errors import InputError
 from zsr_sim.experiment import Scene
 from zsr_sim.generation.candidates import CandidateSource, RetrievalCandidates
@@ -34,9 +35,9 @@ from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences, continuations, stretches
 from zsr_sim.generation.training import GanTrainer
 from zsr_sim.log_learners import LOG_LEARNERS
-from zsr_sim.loop_learners import LOOP_LEARNERS
+from zsr_sim.loop_learners import LOOP_LEARNERS, restore_top_k, train_top_k
 from zsr_sim.runs import load_checkpoint
-from zsr_sim.trained import Learner, OnProgress, Trained, facts, item_keys, space_tensors, under
+from zsr_sim.trained import Learner, OnProgress, Trained, facts, item_keys, kept, space_tensors, under
 
 POLICY_GRADIENT, GAN = "policy-gradient", "gan"
 STABLE_BASELINES = "sb3:"
@@ -46,12 +47,12 @@ FEWEST_SEQUENCES = 20
 
 def learners() -> dict[str, Learner]:
     """The strategies that can be trained."""
-    sb3 = {f"{STABLE_BASELINES}{name}": _stable_baselines(name) for name in ALGORITHMS}
+    sb3 = {f"{STABLE_BASELINES}{name}": _stable_baselines(name) for name in SB3_ALGORITHMS}
     return {
         POLICY_GRADIENT: Learner(
-            "learns in the loop (PPO) which page to show: written by the GAN, or retrieved", "the loop, a log", True,
+            "learns in the loop which page to show: written by the GAN, or retrieved", "the loop, a log", True,
             train_policy_gradient, _restore_policy_gradient, _require_policy_gradient,
-            lambda settings: 2 if settings.generator.candidates else 1,
+            lambda settings: 2 if settings.generator.candidates and settings.agent.algorithm != "top-k" else 1,
         ),
         GAN: Learner(
             "the page written by the GAN's generator that its discriminator finds most plausible", "a log", False,
@@ -64,8 +65,16 @@ def _stable_baselines(algorithm: str) -> Learner:
     def train(scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
         return train_stable_baselines(algorithm, scene, settings, seed, report)
 
-    does = f"{algorithm} of stable-baselines3, in the same loop, among retrieved pages"
-    return Learner(does, "the loop", True, train, _restore_stable_baselines)
+    where = {"candidates": "among retrieved pages", "proto": "with points in item space as actions"}
+    does = f"{algorithm} of stable-baselines3, {where[SB3_ALGORITHMS[algorithm].environment]}"
+    return Learner(
+        does, "the loop", True, train, _restore_stable_baselines,
+        lambda _, settings: _require_environment(algorithm, settings),
+    )  # fmt: skip
+
+
+def _require_environment(algorithm: str, settings: Settings) -> None:
+    environment_of(algorithm, settings.agent)
 
 
 def count_phases(name: str, settings: Settings) -> int:
@@ -90,6 +99,8 @@ def require_trainable(name: str, scene: Scene, settings: Settings) -> None:
 
 
 def _require_policy_gradient(scene: Scene, settings: Settings) -> None:
+    if settings.agent.algorithm == "top-k":
+        return
     if settings.generator.candidates >= settings.agent.candidates:
         raise InputError(
             f"generator.candidates is {settings.generator.candidates}, agent.candidates {settings.agent.candidates}; "
@@ -102,8 +113,12 @@ def _require_policy_gradient(scene: Scene, settings: Settings) -> None:
 def train_policy_gradient(scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
     """Train the generator on what the scene's training users consumed, then the policy among these users.
 
+    With `agent.algorithm` "top-k" there is no generator: the policy composes its page item by item.
+
     The arguments are those of `train_strategy`.
     """
+    if settings.agent.algorithm == "top-k":
+        return train_top_k(POLICY_GRADIENT, scene, settings, seed, report)
     gan_trainer, figures = None, {}
     if settings.generator.candidates:
         gan_trainer, figures["generator"] = _train_generator(scene, settings, seed, report)
@@ -152,26 +167,23 @@ def _written(gan: SequenceGan, retrieval: Retrieval, settings: Settings) -> Gene
 
 
 def train_stable_baselines(algorithm: str, scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
-    """Train an algorithm of stable-baselines3 in the environment, among retrieved candidates.
+    """Train an algorithm of stable-baselines3 in one of the environments, without a generator.
 
     Each update plays `agent.users` rows of `world.horizon` pages. The arguments are those of `train_strategy`.
     """
-    source = _candidates(None, scene.retrieval, settings)
-    stage = Stage.of(scene.world, scene.train, source, scene.dataset.catalogue.item_ids)
-    env = RecommendationVectorEnv.on(stage, settings.agent.users, settings.world.horizon)
+    meaning = ENVIRONMENTS[environment_of(algorithm, settings.agent)]
+    env = meaning.on(_stage(scene, settings), settings.agent.users, settings.world.horizon)
     trainer = StableBaselinesTrainer(algorithm, env, settings.agent, seed)
     figures: dict[str, float] = {}
     for update in range(settings.agent.updates):
         figures = trainer.step()
         report("policy", update + 1, settings.agent.updates, figures)
-    agent = trainer.agent
-    weights, own = agent.checkpoint()
-    return Trained(
-        agent,
-        {f"policy.{key}": value for key, value in weights.items()} | space_tensors(scene),
-        facts(f"{STABLE_BASELINES}{algorithm}", scene, settings, seed) | {"policy": own},
-        {"policy": figures},
-    )
+    return kept(f"{STABLE_BASELINES}{algorithm}", trainer.agent, {"policy": figures}, scene, settings, seed)
+
+
+def _stage(scene: Scene, settings: Settings) -> Stage:
+    source = _candidates(None, scene.retrieval, settings)
+    return Stage.of(scene.world, scene.train, source, scene.dataset.catalogue.item_ids)
 
 
 def _tell_nobody(phase: str, done: int, total: int, figures: dict[str, float]) -> None:
@@ -223,42 +235,43 @@ def load_trained(folder: Path, name: str, scene: Scene) -> Agent:
 
     Raises InputError where the checkpoint is missing, broken, or of another encoder than the scene's.
     """
-    tensors, kept = load_checkpoint(folder, name)
+    tensors, meta = load_checkpoint(folder, name)
     where = f"{folder.name}, checkpoint {name}"
-    if kept.get("encoder_fingerprint") != scene.encoder_fingerprint:
+    if meta.get("encoder_fingerprint") != scene.encoder_fingerprint:
         raise InputError(
-            f"{where} was trained with the encoder {kept.get('encoder')}, items here are encoded by "
+            f"{where} was trained with the encoder {meta.get('encoder')}, items here are encoded by "
             f"{scene.encoder} (or by other weights of that name); name the same one with --encoder"
         )
     try:
-        settings = Settings.model_validate(kept["settings"]).model_copy(update={"world": scene.settings})
+        settings = Settings.model_validate(meta["settings"]).model_copy(update={"world": scene.settings})
         space = ItemSpace(tensors["space.components"].numpy())
         retrieval = Retrieval(space.project(scene.text_vectors), scene.retrieval.popularity)
         scene = dataclasses.replace(scene, space=space, vectors=retrieval.vectors, retrieval=retrieval)
-        return learners()[kept["kind"]].restore(tensors, kept, settings, scene)
+        return learners()[meta["kind"]].restore(tensors, meta, settings, scene)
     except (KeyError, ValidationError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{where} does not fit this version of zsr-sim ({reason}); train it again") from None
 
 
 def _restore_policy_gradient(
-    tensors: dict[str, Tensor], kept: dict[str, Any], settings: Settings, scene: Scene
-) -> PolicyGradient:
+    tensors: dict[str, Tensor], meta: dict[str, Any], settings: Settings, scene: Scene
+) -> Agent:
+    if settings.agent.algorithm == "top-k":
+        return restore_top_k(tensors, settings, scene)
     scorer = CandidateScorer(settings.agent.hidden)
     scorer.load_state_dict(under("scorer", tensors))
-    gan = None if kept["gate"] is None else restore_gan(tensors, kept["gate"], scene)
+    gan = None if meta["gate"] is None else restore_gan(tensors, meta["gate"], scene)
     return PolicyGradient(scorer, _candidates(gan, scene.retrieval, settings))
 
 
-def _restore_gan(tensors: dict[str, Tensor], kept: dict[str, Any], settings: Settings, scene: Scene) -> Gan:
-    return Gan(_written(restore_gan(tensors, kept["gate"], scene), scene.retrieval, settings))
+def _restore_gan(tensors: dict[str, Tensor], meta: dict[str, Any], settings: Settings, scene: Scene) -> Gan:
+    return Gan(_written(restore_gan(tensors, meta["gate"], scene), scene.retrieval, settings))
 
 
 def _restore_stable_baselines(
-    tensors: dict[str, Tensor], kept: dict[str, Any], settings: Settings, scene: Scene
+    tensors: dict[str, Tensor], facts: dict[str, Any], settings: Settings, scene: Scene
 ) -> StableBaselines:
-    source = _candidates(None, scene.retrieval, settings)
-    return StableBaselines.restore(under("policy", tensors), kept["policy"], source)
+    return StableBaselines.restore(under("agent", tensors), facts["agent"], _stage(scene, settings))
 
 
 def restore_gan(tensors: dict[str, Tensor], gate: float, scene: Scene) -> SequenceGan:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from zsr_sim.agents.bandit import Bandit, BanditTrainer, Kind
+from zsr_sim.agents.top_k import TopK, TopKTrainer
 from zsr_sim.config import Settings
 from zsr_sim.experiment import Scene
 from zsr_sim.generation.candidates import RetrievalCandidates
@@ -32,6 +33,22 @@ def _train_bandit(kind: Kind, scene: Scene, settings: Settings, seed: int, repor
 
 def _restore_bandit(tensors: dict[str, Tensor], facts: dict[str, Any], settings: Settings, scene: Scene) -> Bandit:
     return Bandit.restore(under("agent", tensors), facts["agent"], _proposals(scene, settings))
+
+
+def train_top_k(kind: str, scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
+    """The policy gradient that learns off-policy, item by item; under the name `kind`."""
+    source = _proposals(scene, settings)
+    trainer = TopKTrainer(scene.world, scene.train, source, settings.agent, settings.world.horizon, seed)
+    figures: dict[str, float] = {}
+    for update in range(settings.agent.updates):
+        figures = trainer.step()
+        report("policy", update + 1, settings.agent.updates, figures)
+    return kept(kind, trainer.agent, {"policy": figures}, scene, settings, seed)
+
+
+def restore_top_k(tensors: dict[str, Tensor], settings: Settings, scene: Scene) -> TopK:
+    """The agent of such a training."""
+    return TopK.restore(under("agent", tensors), settings.agent.hidden, _proposals(scene, settings))
 
 
 LOOP_LEARNERS = {

@@ -121,6 +121,17 @@ def test_learns_to_show_what_users_love() -> None:
     assert curve[-1]["entropy"] < curve[0]["entropy"] / 2
 
 
+def test_reinforce_learns_it_too() -> None:
+    """Without clipping or further passes, whatever gae_lambda and epochs say."""
+    trainer = trainer_of(algorithm="reinforce", gae_lambda=0.0, epochs=9, minibatch=64)
+    for _ in range(15):
+        trainer.step()
+    assert loved_share(trainer) > 0.9
+    whole = trainer_of(algorithm="reinforce", minibatch=10_000).step()  # one step: nobody's probability has moved yet
+    assert whole["clipped"] == 0
+    assert whole["policy_loss"] == pytest.approx(0, abs=1e-5)  # log 1/4 times advantages of mean 0
+
+
 def test_learns_nothing_where_there_is_nothing_to_learn() -> None:
     """Clicks do not depend on the page: the same number of updates leaves the choice close to even."""
     trainer = trainer_of(affinity=0.0)

@@ -1,6 +1,6 @@
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from tests.envs.stages import tiny_stage
 from tests.envs.tiny import SameUsers
-from zsr_sim.agents.stable_baselines import Batched, StableBaselines, StableBaselinesTrainer
+from zsr_sim.agents.contract import check_agent
+from zsr_sim.agents.sb3_algorithms import ALGORITHMS, ENVIRONMENTS
+from zsr_sim.agents.stable_baselines import Batched, StableBaselines, StableBaselinesTrainer, environment_of
 from zsr_sim.config import AgentSettings, Settings
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.observation import Observation
@@ -171,14 +173,47 @@ def test_saves_and_loads_without_pickle(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "weights.safetensors")
     facts = json.loads(json.dumps(facts))
     torch_state = torch.get_rng_state()
-    restored = StableBaselines.restore(load_file(tmp_path / "weights.safetensors"), facts, stage.source)
+    restored = StableBaselines.restore(load_file(tmp_path / "weights.safetensors"), facts, stage)
     assert torch.equal(torch_state, torch.get_rng_state())
     waiting = _waiting(stage)
     np.testing.assert_array_equal(restored.act(waiting).slates, trainer.agent.act(waiting).slates)
     np.testing.assert_array_equal(_weights(restored), _weights(trainer.agent))
     fewer = RetrievalCandidates(stage.source.retrieval, stage.source.slate_size, 4)
-    with pytest.raises(InputError, match="candidates = 5, here there are 4"):
-        StableBaselines.restore(tensors, facts, fewer)
+    with pytest.raises(InputError, match=r"actions = Discrete\(5\), here there are Discrete\(4\)"):
+        StableBaselines.restore(tensors, facts, replace(stage, source=fewer))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "environment", "figures"),
+    [
+        ("A2C", "candidates", {"policy_loss", "value_loss", "entropy"}),
+        ("DQN", "candidates", {"value_loss"}),
+        ("SAC", "proto", {"policy_loss", "value_loss", "temperature"}),
+        ("PPO", "slate", {"policy_loss", "clipped"}),
+        ("PPO", "proto", {"policy_loss", "clipped"}),
+    ],
+)
+def test_every_algorithm_trains_acts_and_is_restored(algorithm: str, environment: str, figures: set[str]) -> None:
+    stage = tiny_stage()
+    env = ENVIRONMENTS[environment].on(stage, 40, 10)
+    trainer = StableBaselinesTrainer(algorithm, env, _settings(), 0)
+    for _ in range(3):
+        found = trainer.step()
+    assert figures <= set(found)
+    assert all(np.isfinite(value) for value in found.values())
+    agent = trainer.agent
+    tensors, facts = agent.checkpoint()
+    again = StableBaselines.restore(tensors, json.loads(json.dumps(facts)), stage)
+    waiting = _waiting(stage)
+    np.testing.assert_array_equal(again.act(waiting).slates, agent.act(waiting).slates)
+    check_agent(agent, stage.source.retrieval, 3)
+
+
+def test_where_an_algorithm_cannot_choose() -> None:
+    assert [environment_of(name, _settings()) for name in ALGORITHMS] == ["candidates"] * 3 + ["proto"]
+    assert environment_of("PPO", _settings(environment="slate")) == "slate"
+    with pytest.raises(InputError, match=r"sb3:DQN cannot choose where agent.environment is slate .*candidates fits"):
+        environment_of("DQN", _settings(environment="slate"))
 
 
 def test_unknown_algorithm() -> None:

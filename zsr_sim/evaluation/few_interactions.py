@@ -1,0 +1,82 @@
+"""How well strategies do when there is little to go on: ranking of the next item after 1, 3, 10, ... interactions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsr_sim.agents.next_items import NextItems, last_items, ndcg
+from zsr_sim.agents.protocol import Scoring
+from zsr_sim.agents.registry import find_agent
+from zsr_sim.config import Settings
+from zsr_sim.experiment import Scene
+from zsr_sim.generation.retrieval import Retrieval
+from zsr_sim.interactions import Interactions
+
+SIZES = (1, 3, 10, 30)
+TEST_SHARE = 0.2  # of the users, on whom the rankings are tried
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Mean NDCG at 10 of one strategy.
+
+    sizes: interactions a user. values: float64 (seeds, sizes), one row for each training.
+    """
+
+    strategy: str
+    sizes: tuple[int, ...]
+    values: NDArray[np.float64]
+
+
+def learning_curves(
+    scene: Scene,
+    settings: Settings,
+    strategies: Sequence[str] = ("popularity", "similarity", "hybrid", "few-shot"),
+    seeds: Sequence[int] = (0, 1, 2),
+    sizes: tuple[int, ...] = SIZES,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[LearningCurve]:
+    """Learning curves over the number of interactions that are known of each user.
+
+    For each size k every strategy learns from the last k + 1 interactions of each training user alone; then it ranks
+    all new items for users that it has not met, of whom the k interactions before the last one are known. What it has
+    to find, and for whom, is the same for all k. `progress` is called with (trainings done, trainings in all).
+
+    Raises InputError for strategies that cannot learn from such a log.
+    """
+    done, total = 0, len(strategies) * len(seeds) * len(sizes)
+    values = {name: np.zeros((len(seeds), len(sizes))) for name in strategies}
+    for row, seed in enumerate(seeds):
+        test, train = scene.log.split_users(TEST_SHARE, seed)
+        wanted = last_items(test)
+        for column, size in enumerate(sizes):
+            log = last_of_each(train, size + 1)
+            part = dataclasses.replace(scene, log=log, retrieval=_retrieval(scene, log))
+            known = NextItems(wanted.histories[:, -size:], wanted.targets)
+            for name in strategies:
+                agent = find_agent(name).build(part, settings, seed)
+                if not isinstance(agent, Scoring):
+                    raise TypeError(f"{name} has no scores to rank by")
+                values[name][row, column] = ndcg(agent, known)
+                done += 1
+                if progress:
+                    progress(done, total)
+    return [LearningCurve(name, sizes, values[name]) for name in strategies]
+
+
+def last_of_each(log: Interactions, most: int) -> Interactions:
+    """The last `most` interactions of each user."""
+    ends = log.starts[1:][log.users]  # (m,), where each row's user ends
+    rows = np.flatnonzero(np.arange(len(log)) >= ends - most)
+    columns = ("users", "items", "timestamps", "values", "feedback_codes")
+    return dataclasses.replace(log, **{name: getattr(log, name)[rows] for name in columns})
+
+
+def _retrieval(scene: Scene, log: Interactions) -> Retrieval:
+    popularity = np.bincount(log.items, minlength=len(scene.vectors)).astype(np.float32)
+    return Retrieval(scene.vectors, popularity)

@@ -1,0 +1,34 @@
+"""The figure of learning curves over the number of interactions a user."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+from zsr_sim.evaluation.few_interactions import LearningCurve
+from zsr_sim.reporting.figures import _BASELINES, _STYLE, BLUE, GREY, _figure, _save, _short
+
+
+@matplotlib.rc_context(_STYLE)
+def learning_curve_figure(curves: Sequence[LearningCurve], path: Path) -> Path:
+    """NDCG at 10 over interactions a user: mean over seeds, and a band from the lowest to the highest seed."""
+    figure = _figure(6.5, 4.0)
+    axes = figure.add_subplot()
+    styles = itertools.chain([(BLUE, "-")], itertools.cycle(_BASELINES))
+    for curve, (colour, dashes) in zip(curves, styles, strict=False):
+        mean, low, high = curve.values.mean(axis=0), curve.values.min(axis=0), curve.values.max(axis=0)
+        axes.plot(curve.sizes, mean, marker="o", color=colour, linestyle=dashes, label=_short(curve.strategy))
+        axes.fill_between(curve.sizes, low, high, color=colour, alpha=0.12, linewidth=0)
+    axes.set_xscale("log")
+    axes.set_xticks(curves[0].sizes, [str(size) for size in curves[0].sizes])
+    axes.minorticks_off()
+    axes.set(xlabel="interactions known of each user", ylabel="NDCG at 10 of the next item")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8)
+    seeds = len(curves[0].values)
+    said = f"mean of {seeds} seeds, band from the lowest to the highest"
+    figure.suptitle(said if seeds > 1 else "one seed", x=0.01, ha="left", color=GREY, fontsize=9)
+    return _save(figure, path)
