@@ -1,10 +1,12 @@
 """A recommender behind HTTP: the reference server of the README, and everything that can go wrong."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,23 +19,10 @@ from zsr_sim.agents.remote import Remote
 IDS = ("a", "b", "007", "d", "e", "f")
 USERS = waiting([[-1, 2], [0, 1], [-1, -1]], [[-1], [4], [-1]], steps=[0, 3, 1], seed=2**63 + 1)
 
-SERVER = """
-import json
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
-ITEMS = ["a", "b", "007", "d", "e", "f"]  # the item_id column of your catalogue, best first
-
-class Recommender(BaseHTTPRequestHandler):
-    def do_POST(self):
-        ask = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        seen = [set(user["history"] + user["shown"]) for user in ask["users"]]
-        slates = [[item for item in ITEMS if item not in old][: ask["slate_size"]] for old in seen]
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps({"slates": slates}).encode())
-
-HTTPServer(("127.0.0.1", 8000), Recommender).serve_forever()
-"""
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+(SERVER,) = re.findall(
+    r"^```py\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
+)  # serves for ever: no block to run whole
 
 
 class Silent(BaseHTTPRequestHandler):
