@@ -19,7 +19,7 @@ from zsr_sim.generation.index import ItemIndex, dot, holds, nearest, neighbours,
 CONTRAST = (0.95, 0.5)  # decay of the lasting and of the recent taste
 _NO_CONTRAST = 1e-6  # a difference of two unit vectors that is nothing but rounding
 _NEIGHBOURS = 64  # of each item that are known beforehand, in catalogues of up to so many items:
-_MOST_KNOWN = 100_000
+_MOST_KNOWN = 20_000
 _RANDOM_ITEMS = int(Purpose.RANDOM_ITEMS)
 
 
