@@ -151,7 +151,7 @@ def demo(
     from zsr_sim.commands import comparing
     from zsr_sim.commands.job import Job
 
-    job = Job("films", users, seed, assignments=assignments or [], command=ctx.meta["command"])
+    job = Job("films", users, seed, assignments=assignments or [], command=ctx.meta["command"], follow=True)
     _print(comparing.demo(job, out, _screen(as_json)), as_json)
 
 
