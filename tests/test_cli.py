@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
+from tests.command_line import at, zsr_sim
 from tests.small_data import ASSIGNMENTS, write_items, write_log
 from zsr_sim.cli import app, repeat_flags
 from zsr_sim.commands import comparing
@@ -51,17 +52,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def at_the_place(place: Path) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv(FOLDER_VARIABLE, str(place / "cache"))
-        patch.setattr(sys, "path", [path for path in sys.path if path])  # commands add the current folder
+    with at(place):
         yield
-
-
-def zsr_sim(*words: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, list(words), prog_name="zsr-sim")
-    assert result.exit_code == code, result.output
-    return result
 
 
 def compare(out: str, *words: str, agents: tuple[str, ...] = ("similarity", "random")) -> dict[str, Any]:

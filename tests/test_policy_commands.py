@@ -3,7 +3,6 @@
 import gzip
 import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
+from tests.command_line import at, zsr_sim
 from tests.small_data import ASSIGNMENTS, N_ITEMS, write_items, write_log
-from zsr_sim.cli import app
-from zsr_sim.encoders.cache import FOLDER_VARIABLE
 from zsr_sim.runs import read_results
 
 USERS = 150
@@ -26,17 +24,8 @@ def at_the_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     place = tmp_path_factory.mktemp("policy")
     write_items(place / "data")
     write_log(place / "data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv(FOLDER_VARIABLE, str(place / "cache"))
-        patch.setattr(sys, "path", [path for path in sys.path if path])
+    with at(place):
         yield
-
-
-def zsr_sim(*words: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, list(words), prog_name="zsr-sim")
-    assert result.exit_code == code, result.output
-    return result
 
 
 def write(out: str, *words: str, agent: str = "similarity", code: int = 0) -> Result:

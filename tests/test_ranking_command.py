@@ -1,17 +1,15 @@
 """`zsr-sim evaluate ranking` as a person meets it."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
+from tests.command_line import at, zsr_sim
 from tests.small_data import ASSIGNMENTS, N_ITEMS, N_USERS, write_items, write_log
-from zsr_sim.cli import app
-from zsr_sim.encoders.cache import FOLDER_VARIABLE
 from zsr_sim.runs import read_manifest
 
 NOT_FINITE = """
@@ -36,17 +34,8 @@ def at_the_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     write_log(place / "data")
     write_items(place / "items-only")
     (place / "not_finite.py").write_text(NOT_FINITE, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv(FOLDER_VARIABLE, str(place / "cache"))
-        patch.setattr(sys, "path", [path for path in sys.path if path])
+    with at(place):
         yield
-
-
-def zsr_sim(*words: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, list(words), prog_name="zsr-sim")
-    assert result.exit_code == code, result.output
-    return result
 
 
 def ranking(*words: str, data: str = "data", code: int = 0) -> Result:

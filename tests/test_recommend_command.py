@@ -4,20 +4,18 @@ import csv
 import gzip
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
+from tests.command_line import at, zsr_sim
 from tests.small_data import ASSIGNMENTS, KINDS, N_ITEMS, TOPICS, write_items, write_log
 from zsr_sim.catalogue import Catalogue
-from zsr_sim.cli import app
 from zsr_sim.datasets.histories import read_candidates, read_histories
-from zsr_sim.encoders.cache import FOLDER_VARIABLE
 from zsr_sim.errors import InputError
 
 PAGES = """
@@ -45,17 +43,8 @@ def at_the_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     write_items(place / "items-only")
     (place / "last_first.py").write_text(PAGES, encoding="utf-8")
     (place / "histories.csv").write_text(HISTORIES, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv(FOLDER_VARIABLE, str(place / "cache"))
-        patch.setattr(sys, "path", [path for path in sys.path if path])
+    with at(place):
         yield
-
-
-def zsr_sim(*words: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, list(words), prog_name="zsr-sim")
-    assert result.exit_code == code, result.output
-    return result
 
 
 def recommend(out: str, *words: str, agent: str = "similarity", data: str = "data", code: int = 0) -> Result:
