@@ -57,6 +57,10 @@ class Phases:
             if self._live is None and done < total and self._work.silent_for(SECONDS_BETWEEN_LINES):
                 self._screen.line(self._work.words())
 
+    def encoding(self, done: int, total: int) -> None:
+        """Say how many texts are encoded."""
+        self.show("encoding", done, total, f"{done:,} of {total:,} texts")
+
     def _start(self, name: str) -> None:
         self._begun += 1
         title = f"{self._begun}/{self._total} {name}" if self._total else name

@@ -97,7 +97,7 @@ def open_scene(job: Job, settings: Settings, screen: Screen) -> Scene:
             job.data,
             settings.world,
             job.encoder,
-            lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
+            phases.encoding,
         )
     if scene.test.people is not None and scene.test.people < 2:
         raise InputError(

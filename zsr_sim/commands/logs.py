@@ -82,10 +82,7 @@ def write_log(job: LogJob, out: Path, screen: Screen) -> dict[str, Any]:
         require_minari(job.minari)
     settings = load_settings(job.config, job.assignments, job.world)
     with Phases(screen) as phases:
-        scene = make_scene(
-            job.data, settings.world, job.encoder,
-            lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
-        )  # fmt: skip
+        scene = make_scene(job.data, settings.world, job.encoder, phases.encoding)
         n_items = len(scene.vectors)
         agent = sampled(ready(job.agent, scene, settings, job.seed), n_items, job.explore)
         targets = {

@@ -77,10 +77,7 @@ def evaluate_policy(question: Question, out: Path | None, screen: Screen) -> dic
     size = {"slate_size": source.log.items.shape[1]}
     settings = settings.model_copy(update={"world": settings.world.model_copy(update=size)})
     with Phases(screen) as phases:
-        scene = make_scene(
-            source.data, settings.world, question.encoder,
-            lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
-        )  # fmt: skip
+        scene = make_scene(source.data, settings.world, question.encoder, phases.encoding)
         scene, log = _to_learn_from(scene, source, question)
         logged = _logged(scene, log, source, question)
         names = [question.agent] + ([question.baseline] if question.baseline else [])

@@ -76,10 +76,7 @@ def evaluate_ranking(question: Question, out: Path | None, screen: Screen) -> di
     settings = load_settings(question.config, question.assignments)
     rankers = find_rankers(question.agents)
     with Phases(screen) as phases:
-        scene = make_scene(
-            question.data, settings.world, question.encoder,
-            lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
-        )  # fmt: skip
+        scene = make_scene(question.data, settings.world, question.encoder, phases.encoding)
     ground = _ground(scene, question)
     protocols, seconds = _try_protocols(scene, ground, rankers, question, settings, screen)
     results: dict[str, Any] = {

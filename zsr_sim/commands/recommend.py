@@ -70,10 +70,7 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
     settings = load_settings(request.config, request.assignments)
     ranker = find_ranker(request.agent)
     with Phases(screen) as phases:
-        scene = make_scene(
-            request.data, settings.world, request.encoder,
-            lambda done, total: phases.show("encoding", done, total, f"{done:,} of {total:,} texts"),
-        )  # fmt: skip
+        scene = make_scene(request.data, settings.world, request.encoder, phases.encoding)
         histories = read_histories(request.histories, scene.dataset.catalogue)
         scene, allowed = _scene_of_candidates(_whole_log(scene), request)
         agent = ranker.build(
