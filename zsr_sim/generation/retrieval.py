@@ -5,6 +5,8 @@ Scores are summed in double precision and compared in single precision, each use
 depend on how many users are scored together, and equal texts tie exactly (the one that stands first wins).
 """
 
+import functools
+
 import numba
 import numpy as np
 import torch
@@ -27,8 +29,8 @@ class Retrieval:
     """Scores over one catalogue.
 
     vectors: float32 (n_items, d), unit length. popularity: float32 (n_items,), how often each was consumed, >= 0.
-    appeal: float32 (n_items,), popularity on a log scale, 0 .. 1; 0 for an item that no log has seen. index: over the
-    vectors; up to `EXACT` items every search is exact.
+    appeal: float32 (n_items,), popularity on a log scale, 0 .. 1; 0 for an item that no log has seen. Up to `EXACT`
+    items (`index.py`) every search is exact.
     """
 
     def __init__(self, vectors: NDArray[np.float32], popularity: NDArray[np.float32]) -> None:
@@ -36,11 +38,18 @@ class Retrieval:
         self.popularity = popularity
         counts = np.log1p(popularity)
         self.appeal = np.asarray(counts / max(float(counts.max()), 1e-12), dtype=np.float32)
-        self.index = ItemIndex.of(vectors)
         self._vectors64 = torch.from_numpy(vectors.astype(np.float64))
         self._popular = torch.from_numpy(popularity / max(float(popularity.max()), 1.0)).float()
-        self._neighbours = neighbours(self.index, vectors, _NEIGHBOURS if len(vectors) <= _MOST_KNOWN else 0)
         self._by_popularity = np.argsort(-popularity, kind="stable").astype(np.int32)
+
+    @functools.cached_property
+    def index(self) -> ItemIndex:
+        """The index over the vectors; made when it is first asked for, since many a catalogue is only scored."""
+        return ItemIndex.of(self.vectors)
+
+    @functools.cached_property
+    def _neighbours(self) -> NDArray[np.int32]:
+        return neighbours(self.index, self.vectors, _NEIGHBOURS if len(self.vectors) <= _MOST_KNOWN else 0)
 
     def similarity(self, queries: NDArray[np.float32]) -> torch.Tensor:
         """Cosine of each query (n, d) with each item, float32 (n, n_items); a zero query is answered by popularity."""
@@ -186,14 +195,6 @@ def _rank_first(
         out[i] = page
 
 
-@law
-def _among(items: NDArray[np.int32], count: int, item: int) -> bool:
-    for j in range(count):  # noqa: SIM110  # numba compiles no generator expressions
-        if items[j] == item:
-            return True
-    return False
-
-
 @batched
 def _draw_pages(
     n_items: int,
@@ -212,9 +213,7 @@ def _draw_pages(
             item = int(luck[tries % 4] * n_items)
             tries += 1
             # After many refusals the catalogue is nearly used up: then only a repeat on the page itself is refused.
-            old = tries < 50 * page.shape[0] and (
-                _among(history, history.shape[0], item) or _among(shown[i], shown.shape[1], item)
-            )
-            if not old and not _among(page, k, item):
+            old = tries < 50 * page.shape[0] and (holds(history, item) or holds(shown[i], item))
+            if not old and not holds(page[:k], item):
                 page[k] = item
                 k += 1
