@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -157,11 +158,8 @@ class Hybrid:
         keys: NDArray[np.int64],
     ) -> Hybrid:
         """The agent of a checkpoint for a catalogue, which may be another one: items are known again by their keys."""
-        old = tensors["item_keys"].numpy()
-        order = np.argsort(old)
-        where = order[np.searchsorted(old, keys, sorter=order).clip(max=len(old) - 1)]
-        known = torch.from_numpy(old[where] == keys)
-        where_t = torch.from_numpy(where)
+        where = torch.from_numpy(pd.Index(tensors["item_keys"].numpy()).get_indexer(keys))  # -1: not known
+        known, where_t = where >= 0, where.clamp(min=0)
         network = HybridNetwork(len(keys), retrieval.vectors.shape[1], tensors["wanted.weight"].shape[1])
         state = network.state_dict()
         state["match"], state["level"] = tensors["match"], tensors["level"]

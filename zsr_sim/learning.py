@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -280,9 +281,7 @@ def restore_gan(tensors: dict[str, Tensor], gate: float, scene: Scene) -> Sequen
     gan = SequenceGan(Generator(dimensions, len(keys)), Discriminator(dimensions), gate)
     gan.generator.load_state_dict(under("generator", tensors))
     gan.discriminator.load_state_dict(under("discriminator", tensors))
-    row = {key: i for i, key in enumerate(keys.tolist())}
-    here = item_keys(scene.dataset.catalogue).tolist()
-    return gan.moved(np.array([row.get(key, -1) for key in here], dtype=np.int64))
+    return gan.moved(pd.Index(keys).get_indexer(item_keys(scene.dataset.catalogue)))  # -1: an item it has never seen
 
 
 def _candidates(
