@@ -13,7 +13,8 @@ from typer.testing import Result
 
 from tests.command_line import at, zsr_sim
 from tests.small_data import ASSIGNMENTS, write_items, write_log
-from zsr_sim.cli import app, repeat_flags
+from zsr_sim.cli import app
+from zsr_sim.cli_parts import repeat_flags
 from zsr_sim.commands import comparing
 from zsr_sim.encoders.cache import FOLDER_VARIABLE
 from zsr_sim.envs.worlds import WORLDS

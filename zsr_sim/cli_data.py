@@ -1,0 +1,83 @@
+"""The commands `zsr-sim data ...` and `zsr-sim list ...`: what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zsr_sim.cli_parts import Folder, Json, indented, say, say_names, screen
+
+data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+list_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@data_app.command("check")
+def data_check(data: Folder, as_json: Json = False) -> None:
+    """Read a data set and say what was found and what was left out."""
+    from zsr_sim.datasets import load
+
+    found = load(data).report
+    payload = {"source": found.source, "layout": found.layout, "counts": found.counts, "notes": list(found.notes)}
+    say(payload, found.lines(), as_json)
+
+
+@data_app.command("describe")
+def data_describe(data: Folder, as_json: Json = False) -> None:
+    """A data set in numbers."""
+    from zsr_sim.datasets import describe, load
+
+    payload = describe(load(data))
+    say(payload, indented(payload), as_json)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(metavar="D", help="a public data set; without a name, those there are")] = "",
+    out: Annotated[Path | None, typer.Option(help="folder, a new one [default: data/D]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Download a public data set into a folder that --data takes."""
+    from zsr_sim.console import Phases
+    from zsr_sim.datasets.fetch import SOURCES, fetch
+
+    if not name:
+        say_names({known: source.words for known, source in SOURCES.items()}, as_json)
+        return
+    with Phases(screen(as_json)) as phases:
+        folder = fetch(
+            name,
+            out or Path("data") / name,
+            lambda done, total: phases.show("fetching", done, max(total, done), f"{done / 1e6:,.1f} MB"),
+        )
+    say({"folder": str(folder)}, [f"{name}: {folder} (zsr-sim data describe {folder})"], as_json)
+
+
+@list_app.command("agents")
+def list_agents(as_json: Json = False) -> None:
+    """Strategies, by the names that --agent takes: what each does, and what it needs for it."""
+    from zsr_sim.agents.registry import known_agents
+
+    known = known_agents()
+    if as_json:
+        say(known, [], as_json)
+    else:
+        say_names({name: f"{row['does']}; needs {row['needs']}" for name, row in known.items()}, as_json)
+
+
+@list_app.command("envs")
+def list_envs(as_json: Json = False) -> None:
+    """Gymnasium environments, and the named worlds that they and --world take."""
+    from zsr_sim.envs.registration import known_envs
+    from zsr_sim.envs.worlds import WORLDS
+
+    say_names(known_envs() | {f"world {name}": world.words for name, world in WORLDS.items()}, as_json)
+
+
+@list_app.command("data")
+def list_data(as_json: Json = False) -> None:
+    """Built-in data sets, and the layouts of folders that can be read."""
+    from zsr_sim.datasets import known, layouts
+
+    say_names(known() | {f"a folder: {name}": files for name, files in layouts().items()}, as_json)

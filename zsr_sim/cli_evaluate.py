@@ -1,0 +1,84 @@
+"""The commands `zsr-sim evaluate ...`: a strategy or a world held against a log."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zsr_sim.cli_parts import Config, Data, Encoder, Json, ManyValues, Seed, Set, say, screen
+
+evaluate_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+class Protocol(StrEnum):
+    """What `evaluate ranking` hides."""
+
+    warm = "warm"
+    cold = "cold"
+    both = "both"
+
+
+@evaluate_app.command("ranking", cls=ManyValues)
+def evaluate_ranking(
+    ctx: typer.Context,
+    data: Data,
+    agents: Annotated[
+        list[str], typer.Option("--agents", "--agent", metavar="A B ...", help="differences: to the 1st")
+    ],
+    protocol: Annotated[Protocol, typer.Option(help="next items, held-out items, or both")] = Protocol.both,
+    min_interactions: Annotated[int, typer.Option(min=3, help="different items of a user who takes part")] = 5,
+    users: Annotated[int | None, typer.Option(min=2, help="tried at most [default: all]", show_default=False)] = None,
+    draws: Annotated[int, typer.Option(min=1, max=5, help="of held-out items")] = 5,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="run folder, a new one, with a figure")] = None,
+    encoder: Encoder = None,
+    config: Config = None,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Which strategy ranks hidden items of a log highest: each user's last one, and items that nobody consumed.
+
+    Beside the agents there are peers that know items by their ids: item-knn, sasrec, gru4rec.
+    """
+    from zsr_sim.commands import ranking
+
+    question = ranking.Question(
+        data, agents, protocol != Protocol.cold, protocol != Protocol.warm, min_interactions, users, draws, seed,
+        encoder, config, assignments or [], ctx.meta["command"],
+    )  # fmt: skip
+    found = ranking.evaluate_ranking(question, out, screen(as_json))
+    say(found if as_json else {}, [], as_json)
+
+
+@evaluate_app.command("policy", cls=ManyValues)
+def evaluate_policy(
+    ctx: typer.Context,
+    log: Annotated[Path, typer.Option(help="impressions: a file, or a folder that holds them")],
+    agent: Annotated[str, typer.Option(help="the strategy whose value is asked for (target)")],
+    baseline: Annotated[str | None, typer.Option(help="another one to compare with [default: the log's own]")] = None,
+    data: Annotated[str | None, typer.Option(help="catalogue of the log [default: as the log says]")] = None,
+    histories: Annotated[Path | None, typer.Option(help="interactions from before the log, a file")] = None,
+    reward: Annotated[list[str] | None, typer.Option(metavar="KIND ...", help="feedback that counts as 1")] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="take the page an agent shows, not what it draws from")] = (
+        False
+    ),
+    draws: Annotated[int, typer.Option(min=100, help="bootstrap resamples")] = 1000,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="run folder, a new one")] = None,
+    encoder: Encoder = None,
+    config: Config = None,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """What a strategy would have earned, estimated from a log: diagnostics, all estimators, a verdict."""
+    from zsr_sim.commands import policy
+
+    question = policy.Question(
+        log, agent, baseline, data, histories, tuple(reward or ()), greedy, draws, seed, encoder, config,
+        assignments or [], ctx.meta["command"],
+    )  # fmt: skip
+    found = policy.evaluate_policy(question, out, screen(as_json))
+    say(found if as_json else {}, [], as_json)
