@@ -10,8 +10,9 @@ from scipy.special import logsumexp
 
 from zsr_sim.agents.best import best_page
 from zsr_sim.agents.explanation import shares_of
-from zsr_sim.encoders.history import pooled
+from zsr_sim.encoders.history import Pooled
 from zsr_sim.envs.observation import Decision, Observation
+from zsr_sim.errors import InputError
 from zsr_sim.generation.retrieval import Retrieval
 
 DECAY = 0.9  # weight of a history item relative to the one consumed after it
@@ -22,8 +23,8 @@ _BELOW = 10.0  # takes popularity, 0 .. 1, below every cosine
 class Similarity:
     """Shows the items with the highest P(x | u) = softmax(cos(h_x, h_u) / temperature).
 
-    h_x: the item's vector. h_u: the recency-decayed mean of the vectors in the user's history; for a user without a
-    history the vector of the profile text; a user who has neither gets the most popular items.
+    h_x: the item's vector. h_u: what the user's history comes to, by default the recency-decayed mean of its vectors;
+    for a user without a history the vector of the profile text; a user who has neither gets the most popular items.
 
     temperature: > 0; the lower, the more of the probability is with the nearest items. It does not change their order.
     threshold: least cosine of an item that is near enough. Items below it follow behind, the most popular ones first:
@@ -56,11 +57,16 @@ class Similarity:
         return np.asarray(np.exp(logits - np.where(np.isfinite(total), total, 0.0)))
 
     def explain(self, observation: Observation, items: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Shares of the history items in the cosine, float64 (n, length): each adds its weight times its own cosine."""
-        histories = observation.histories
+        """Shares of the history items in the cosine, float64 (n, length): each adds its weight times its own cosine.
+
+        Raises InputError where a history encoder is in use that is no sum over the items.
+        """
+        histories, reader = observation.histories, self.retrieval.history
+        if not isinstance(reader, Pooled | None):
+            raise InputError("only pooled histories are a sum over their items; --set history.encoder=pooled explains")
         vectors = self.retrieval.vectors.astype(np.float64)
         cosines = np.einsum("nld,nd->nl", vectors[histories], vectors[items])  # (n, length)
-        weights = DECAY ** np.arange(histories.shape[1] - 1, -1, -1)
+        weights = (DECAY if reader is None else reader.decay) ** np.arange(histories.shape[1] - 1, -1, -1)
         return shares_of(weights * cosines, histories)
 
     def _cosines(self, observation: Observation) -> NDArray[np.float32]:
@@ -69,8 +75,8 @@ class Similarity:
 
 
 def taste_of(observation: Observation, retrieval: Retrieval, decay: float = DECAY) -> NDArray[np.float32]:
-    """The pooled history, or the profile of a user without one, float32 (n, d); zeros for a user who has neither."""
-    tastes = pooled(observation.histories, retrieval.vectors, decay)
+    """What the history comes to, or the profile of a user without one, float32 (n, d); zeros for who has neither."""
+    tastes = retrieval.read(observation, decay)
     if observation.profiles is None:
         return tastes
     return np.where(tastes.any(axis=1, keepdims=True), tastes, observation.profiles).astype(np.float32)

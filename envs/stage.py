@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from zsr_sim.config import WorldSettings
+from zsr_sim.config import POOLED, HistorySettings, WorldSettings
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.world import World
@@ -129,6 +129,7 @@ class StageOptions(TypedDict, total=False):
     generator: SequenceGan | None
     population: str
     observe: str
+    history: HistorySettings
 
 
 def make_stage(
@@ -140,6 +141,7 @@ def make_stage(
     generator: SequenceGan | None = None,
     population: str = "train",
     observe: str = "partial",
+    history: HistorySettings = POOLED,
 ) -> Stage:
     """Build the parts from a data set; the arguments are those of `RecommendationEnv`.
 
@@ -158,7 +160,9 @@ def make_stage(
     if population not in POPULATIONS:
         hint = nearest(str(population), POPULATIONS)
         raise InputError(f"population is {population!r}; one of {', '.join(POPULATIONS)} expected{hint}")
-    scene = _scene(str(data), encoder, settings or WorldSettings.named(str(world or "standard")))
+    if not isinstance(history, HistorySettings):
+        raise InputError(f"history is {history!r}; a zsr_sim.config.HistorySettings expected, or nothing for pooled")
+    scene = _scene(str(data), encoder, settings or WorldSettings.named(str(world or "standard")), history)
     source: CandidateSource
     if generator is None:
         source = RetrievalCandidates(scene.retrieval, scene.world.slate_size, n_candidates)
@@ -172,7 +176,7 @@ def make_stage(
 
 
 @functools.lru_cache(maxsize=1)
-def _scene(data: str, encoder: str | None, settings: WorldSettings) -> Scene:
+def _scene(data: str, encoder: str | None, settings: WorldSettings, history: HistorySettings) -> Scene:
     """The last scene that was asked for, so that sixteen environments of one kind do not read and fit sixteen times.
 
     A scene is a function of its arguments and is never written to; a process without this cache gets the same one,
@@ -180,4 +184,4 @@ def _scene(data: str, encoder: str | None, settings: WorldSettings) -> Scene:
     """
     from zsr_sim.experiment import make_scene  # above the environments: only who asks for a data set by name needs it
 
-    return make_scene(data, settings, encoder)
+    return make_scene(data, settings, encoder).reading(history)

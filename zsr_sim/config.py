@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from zsr_sim.envs.traits import Traits
 from zsr_sim.envs.worlds import WORLDS, NamedWorld
 from zsr_sim.errors import InputError, nearest
+
+HISTORY_ENCODERS = {
+    "pooled": "the mean of the items' vectors, later ones weigh more",
+    "attention": "a network over the items' vectors that learns from the log, or from made-up users, what counts",
+    "text": "the latest items' texts written down as one, which the encoder reads",
+    "causal": "a causal model (--encoder) that goes on reading where it stopped; what it knows of each user is kept",
+}
+"""What each history encoder makes of a history, for a person."""
 
 
 class _Strict(BaseModel):
@@ -34,6 +42,10 @@ class WorldSettings(Traits):
     """Pages after which a visit is cut off."""
     dimensions: Annotated[int, Field(ge=2)] = 64
     """Dimensions of the item space."""
+    centred: bool = True
+    """Whether the catalogue's mean is taken out of the text vectors."""
+    normalised: bool = True
+    """Whether strategies see item vectors of length 1."""
     topics: Annotated[int, Field(ge=1)] = 16
     """Topics that a user can be bored with."""
     interests: Annotated[int, Field(ge=1)] = 3
@@ -74,6 +86,40 @@ def known_world(name: str) -> NamedWorld:
     if name not in WORLDS:
         raise InputError(f"world {name!r} is not known; one of {', '.join(WORLDS)} expected{nearest(name, WORLDS)}")
     return WORLDS[name]
+
+
+class HistorySettings(_Strict):
+    """What a user consumed so far, as one vector."""
+
+    encoder: str = Field("pooled", description="what reads the history: zsr-sim list histories")
+    decay: float | None = Field(
+        None, ge=0, le=1, description="of an item's weight, pooled and causal; none: 0.9, and 0.95 for lasting tastes"
+    )
+    items: int = Field(5, ge=1, description="latest items that text and causal read; causal up to twice as many")
+    template: str = Field("{items}", description="what text writes; {items}: the items' texts, the latest first")
+    memory: int = Field(1024, ge=1, description="MiB for what text and causal have read; the oldest are read again")
+    steps: int = Field(400, ge=1, description="gradient steps of attention")
+    batch_size: int = Field(128, ge=1, description="histories in a step")
+    learning_rate: float = Field(2e-3, gt=0, description="Adam")
+    hidden: int = Field(64, ge=4, multiple_of=4, description="width of attention")
+
+    @field_validator("encoder")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in HISTORY_ENCODERS:
+            known = ", ".join(HISTORY_ENCODERS)
+            raise ValueError(f"history.encoder is {name!r}; one of {known} expected{nearest(name, HISTORY_ENCODERS)}")
+        return name
+
+    @field_validator("template")
+    @classmethod
+    def _names_items(cls, template: str) -> str:
+        if "{items}" not in template:
+            raise ValueError(f"history.template is {template!r}; the place of the items, {{items}}, expected in it")
+        return template
+
+
+POOLED = HistorySettings()  # type: ignore[call-arg]  # all fields have defaults
 
 
 class GeneratorSettings(_Strict):
@@ -180,6 +226,7 @@ class Settings(_Strict):
     """All settings; `--config file.yaml` first, then `--set world.horizon=10`."""
 
     world: WorldSettings = WorldSettings()
+    history: HistorySettings = POOLED
     generator: GeneratorSettings = GeneratorSettings()  # type: ignore[call-arg]  # all fields have defaults
     agent: AgentSettings = AgentSettings()  # type: ignore[call-arg]
     similarity: SimilaritySettings = SimilaritySettings()  # type: ignore[call-arg]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.config import WorldSettings
+from zsr_sim.config import POOLED, HistorySettings, WorldSettings
 from zsr_sim.datasets import Dataset, load
 from zsr_sim.encoders.cache import EncodeReport, VectorCache, encode_texts
-from zsr_sim.encoders.space import ItemSpace
-from zsr_sim.encoders.text import load_encoder
+from zsr_sim.encoders.histories import Items, make_history
+from zsr_sim.encoders.space import ItemSpace, unit
+from zsr_sim.encoders.text import TextEncoder, load_encoder
 from zsr_sim.envs.feedback import RewardWeights
 from zsr_sim.envs.fitting import appeal_from, fit
 from zsr_sim.envs.items import WorldItems, make_items
@@ -24,6 +26,9 @@ from zsr_sim.errors import InputError
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import training_log
 from zsr_sim.interactions import Interactions
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TEST_SHARE = 0.2  # of a log's people, kept for evaluation
 WORLD_SEED = 0  # who the users are; a run's own seed decides what is learned and what luck they meet
@@ -37,7 +42,7 @@ class Scene:
     """Everything that strategies and users share.
 
     vectors: float32 (n_items, d), the catalogue in the item space. train, test: populations without a common user.
-    log: what the training users consumed before any recommender.
+    log: what the training users consumed before any recommender. history: how histories are read (`retrieval` does).
     """
 
     dataset: Dataset
@@ -53,6 +58,8 @@ class Scene:
     log: Interactions
     retrieval: Retrieval
     settings: WorldSettings
+    history: HistorySettings
+    text_encoder: TextEncoder
 
     @property
     def fitted(self) -> bool:
@@ -74,6 +81,21 @@ class Scene:
             "Whether this world orders strategies as reality does has not been checked."
         )
 
+    def learning_from(self, log: Interactions) -> Scene:
+        """The same users and items where this log, and nothing else, is what may be learned from; histories pooled."""
+        popularity = np.bincount(log.items, minlength=len(self.vectors)).astype(np.float32)
+        return replace(self, log=log, retrieval=Retrieval(self.vectors, popularity), history=POOLED)
+
+    def reading(self, history: HistorySettings, tensors: Mapping[str, Tensor] | None = None) -> Scene:
+        """The same scene where histories are read in this way, which learns from the scene's log where it learns.
+
+        tensors: what it has learned already. Raises InputError where encoder or log do not allow it.
+        """
+        catalogue = self.dataset.catalogue
+        items = Items(catalogue.texts, catalogue.titles, self.vectors, self.space, self.text_encoder)
+        reader = make_history(history, items, self.log, tensors)
+        return replace(self, history=history, retrieval=Retrieval(self.vectors, self.retrieval.popularity, reader))
+
     def describe(self) -> dict[str, object]:
         """What a reader of results needs to know of this world; JSON-ready."""
         users = "fitted to the log" if self.fitted else "made up from the catalogue"
@@ -82,6 +104,7 @@ class Scene:
             "data_fingerprint": fingerprint(self.dataset),
             "items": len(self.dataset.catalogue),
             "encoder": self.encoder,
+            "history": self.history.encoder,
             "users": users,
             "people": self.test.people,
             "traits": self.test.traits.typical(),
@@ -126,16 +149,16 @@ def make_scene(
         )
     text_encoder = load_encoder(encoder)
     text_vectors, report = encode_texts(dataset.catalogue.texts, text_encoder, VectorCache(), progress)
-    space = space or ItemSpace.fit(text_vectors, settings.dimensions)
+    space = space or ItemSpace.fit(text_vectors, settings.dimensions, settings.centred, settings.normalised)
     vectors = space.project(text_vectors)
     log = dataset.interactions
     if resample is not None:
         if log is None:
             raise InputError(f"{dataset.catalogue.name} has no log, its users are made up; other worlds need a log")
         log = resample(log)
-    items = make_items(
-        vectors, appeal_from(log, n) if log is not None else None, settings.topics, WORLD_SEED,
-        settings.quality_correlation, settings.item_lifetime, settings.horizon,
+    items = make_items(  # whatever strategies see, users live among vectors of length 1
+        vectors if space.normalised else unit(vectors), appeal_from(log, n) if log is not None else None,
+        settings.topics, WORLD_SEED, settings.quality_correlation, settings.item_lifetime, settings.horizon,
     )  # fmt: skip
     population = _population(items, log, settings)
     train, test = population.split(TEST_SHARE, WORLD_SEED)
@@ -152,7 +175,7 @@ def make_scene(
     )
     return Scene(
         dataset, text_encoder.name, text_encoder.fingerprint, report, text_vectors, space, vectors, world, train, test,
-        consumed, Retrieval(vectors, popularity), settings,
+        consumed, Retrieval(vectors, popularity), settings, POOLED, text_encoder,
     )  # fmt: skip
 
 

@@ -245,9 +245,11 @@ def load_trained(folder: Path, name: str, scene: Scene) -> Agent:
         )
     try:
         settings = Settings.model_validate(meta["settings"]).model_copy(update={"world": scene.settings})
-        space = ItemSpace(tensors["space.components"].numpy())
+        seen = Settings.model_validate(meta["settings"]).world
+        space = ItemSpace(tensors["space.components"].numpy(), seen.centred, seen.normalised)
         retrieval = Retrieval(space.project(scene.text_vectors), scene.retrieval.popularity)
         scene = dataclasses.replace(scene, space=space, vectors=retrieval.vectors, retrieval=retrieval)
+        scene = scene.reading(settings.history, under("history", tensors))
         return learners()[meta["kind"]].restore(tensors, meta, settings, scene)
     except (KeyError, ValidationError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

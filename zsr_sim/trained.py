@@ -16,6 +16,7 @@ from torch import Tensor
 from zsr_sim.agents.protocol import Agent
 from zsr_sim.catalogue import Catalogue
 from zsr_sim.config import Settings
+from zsr_sim.encoders.attention import AttentionHistories
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.experiment import Scene
 from zsr_sim.runs import Run
@@ -101,8 +102,10 @@ def item_keys(catalogue: Catalogue) -> NDArray[np.int64]:
 
 
 def space_tensors(scene: Scene) -> dict[str, Tensor]:
-    """The item space that the strategy sees texts in."""
-    return {"space.components": torch.from_numpy(scene.space.components)}
+    """The item space that the strategy sees texts in, and what its history encoder has learned."""
+    reader = scene.retrieval.history
+    learned = {f"history.{k}": v for k, v in reader.tensors().items()} if isinstance(reader, AttentionHistories) else {}
+    return {"space.components": torch.from_numpy(scene.space.components)} | learned
 
 
 def facts(kind: str, scene: Scene, settings: Settings, seed: int) -> dict[str, Any]:

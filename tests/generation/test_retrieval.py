@@ -35,9 +35,9 @@ def _decayed_mean(history: NDArray[np.int32], decay: float) -> NDArray[np.float6
 
 def test_by_history_is_the_order_of_cosines() -> None:
     observation = random_waiting(200, N)
-    found = RETRIEVAL.by_history(observation, K, decay=0.8)
+    found = RETRIEVAL.by_history(observation, K)
     for row in np.flatnonzero((observation.histories >= 0).any(axis=1)).tolist():
-        query = _decayed_mean(observation.histories[row], 0.8)
+        query = _decayed_mean(observation.histories[row], 0.9)
         cosines = RETRIEVAL.vectors.astype(float) @ query
         new = sorted(unseen(observation, row, N))
         best = np.sort(cosines[new])[::-1][:K]

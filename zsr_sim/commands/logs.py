@@ -82,7 +82,7 @@ def write_log(job: LogJob, out: Path, screen: Screen) -> dict[str, Any]:
         require_minari(job.minari)
     settings = load_settings(job.config, job.assignments, job.world)
     with Phases(screen) as phases:
-        scene = make_scene(job.data, settings.world, job.encoder, phases.encoding)
+        scene = make_scene(job.data, settings.world, job.encoder, phases.encoding).reading(settings.history)
         n_items = len(scene.vectors)
         agent = sampled(ready(job.agent, scene, settings, job.seed), n_items, job.explore)
         targets = {

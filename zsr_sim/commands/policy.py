@@ -23,7 +23,6 @@ from zsr_sim.evaluation.off_policy.models import Features, estimate_propensities
 from zsr_sim.evaluation.off_policy.rebuild import histories_before, observations, user_keys
 from zsr_sim.evaluation.off_policy.results import evaluate, result_lines
 from zsr_sim.experiment import Scene, fingerprint, make_scene
-from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.impressions import Impressions
 from zsr_sim.interactions import Interactions
 from zsr_sim.runs import RESULTS, Run, require_free
@@ -79,6 +78,7 @@ def evaluate_policy(question: Question, out: Path | None, screen: Screen) -> dic
     with Phases(screen) as phases:
         scene = make_scene(source.data, settings.world, question.encoder, phases.encoding)
         scene, log = _to_learn_from(scene, source, question)
+        scene = scene.reading(settings.history)
         logged = _logged(scene, log, source, question)
         names = [question.agent] + ([question.baseline] if question.baseline else [])
         targets = {}
@@ -173,12 +173,11 @@ def _to_learn_from(scene: Scene, source: Source, question: Question) -> tuple[Sc
     items = source.log.items[early][rows, positions]
     users = [source.log.user_ids[code] for code in source.log.users[early][rows]]
     learned = Interactions.from_columns(users, items, source.log.timestamps[early][rows])
-    popularity = np.bincount(items, minlength=len(scene.vectors)).astype(np.float32)
     source.notes.append(
         f"no interactions beside the log: strategies learn from the {len(items):,} clicks of its earlier half, and are "
         f"judged on the later half ({len(late):,} pages)"
     )
-    return replace(scene, log=learned, retrieval=Retrieval(scene.vectors, popularity)), source.log.take(late)
+    return scene.learning_from(learned), source.log.take(late)
 
 
 def _logged(scene: Scene, log: Impressions, source: Source, question: Question) -> Logged:

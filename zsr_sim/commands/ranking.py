@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +28,6 @@ from zsr_sim.evaluation.trials import (
     of_users,
 )  # fmt: skip
 from zsr_sim.experiment import Scene, fingerprint, make_scene
-from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import training_log
 from zsr_sim.interactions import Interactions
 from zsr_sim.reporting.numbers import with_interval
@@ -109,7 +108,8 @@ def _try_protocols(
         if not able:
             ground.notes += [f"{protocol}: {name} {why}" for name, why in left_out.items()]
             continue
-        draws = [_draw(of_users(trials, chosen), scene) for trials in _trials(protocol, ground, scene, question)]
+        trials = _trials(protocol, ground, scene, question)
+        draws = [_draw(of_users(draw, chosen), scene, settings) for draw in trials]
         found, seconds[protocol] = _try_all(protocol, draws, able, settings, question.seed, screen)
         results[protocol] = found | {"left_out": left_out}
         _say(protocol, found, left_out, screen)
@@ -177,9 +177,8 @@ class Draw(NamedTuple):
     scene: Scene
 
 
-def _draw(trials: Trials, scene: Scene) -> Draw:
-    popularity = np.bincount(trials.train.items, minlength=len(scene.vectors)).astype(np.float32)
-    return Draw(trials, replace(scene, log=trials.train, retrieval=Retrieval(scene.vectors, popularity)))
+def _draw(trials: Trials, scene: Scene, settings: Settings) -> Draw:
+    return Draw(trials, scene.learning_from(trials.train).reading(settings.history))
 
 
 def _try_all(

@@ -73,6 +73,7 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
         scene = make_scene(request.data, settings.world, request.encoder, phases.encoding)
         histories = read_histories(request.histories, scene.dataset.catalogue)
         scene, allowed = _scene_of_candidates(_whole_log(scene), request)
+        scene = scene.reading(settings.history)
         agent = ranker.build(
             scene, settings, request.seed, lambda name, done, total, _: phases.show(name, done, total, "")
         )
@@ -120,8 +121,7 @@ def _whole_log(scene: Scene) -> Scene:
     log = scene.dataset.interactions
     if log is None:
         return scene
-    popularity = np.bincount(log.items, minlength=len(scene.vectors)).astype(np.float32)
-    return replace(scene, log=log, retrieval=Retrieval(scene.vectors, popularity))
+    return scene.learning_from(log)
 
 
 def _scene_of_candidates(scene: Scene, request: Request) -> tuple[Scene, NDArray[np.bool_]]:

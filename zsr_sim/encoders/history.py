@@ -1,4 +1,13 @@
-"""History encoders: what a user consumed so far, as one vector in the item space."""
+"""History encoders: what a user consumed so far, as one vector in the item space.
+
+All have one interface. `pooled` stands here, the mean of the items' vectors; `attention.py` learns what counts;
+`written.py` and `causal.py` let the language model read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
 
 import numba
 import numpy as np
@@ -45,3 +54,47 @@ def pooled(histories: NDArray[np.int32], vectors: NDArray[np.float32], decay: fl
     out = np.empty((len(histories), vectors.shape[1]), dtype=np.float32)
     _pool(histories, vectors, decay, out)
     return out
+
+
+class HistoryEncoder(Protocol):
+    """What reads histories; a pure function of each user's own history, whatever was read before and beside it."""
+
+    @property
+    def reads(self) -> Reads:
+        """What it had to do so far."""
+
+    def encode(self, histories: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Points of the item space, unit length, float32 (n, d); zeros for a user without history.
+
+        histories: int32 (n, length), rows of the catalogue, most recent last, padded with -1 on the left.
+        """
+
+
+@dataclass
+class Reads:
+    """Work of a history encoder: histories asked for, and those answered without reading anything.
+
+    kept: bytes that it remembers now. forgotten: histories that it had read, dropped for lack of memory.
+    """
+
+    asked: int = 0
+    known: int = 0
+    kept: int = 0
+    forgotten: int = 0
+
+    @property
+    def hit_share(self) -> float:
+        """Share of the histories that were known, 0..1; 1 where nothing was asked."""
+        return self.known / self.asked if self.asked else 1.0
+
+
+class Pooled:
+    """The recency-decayed mean with a decay of a person's own (`history.decay`), instead of each strategy's."""
+
+    def __init__(self, vectors: NDArray[np.float32], decay: float) -> None:
+        self.vectors, self.decay = vectors, decay
+        self.reads = Reads()
+
+    def encode(self, histories: NDArray[np.int32]) -> NDArray[np.float32]:
+        """See `pooled`."""
+        return pooled(histories, self.vectors, self.decay)

@@ -18,53 +18,67 @@ from zsr_sim.errors import InputError
 class ItemSpace:
     """A linear map from text vectors to item vectors; it is learned from item texts alone, without any interaction.
 
-    components: float32 (dimensions, d_text), orthonormal rows.
+    components: float32 (dimensions, d_text), orthonormal rows. centred: whether a catalogue's mean direction is taken
+    out; sentence vectors share most of theirs. normalised: whether item vectors have length 1; without it, texts far
+    from the mean weigh more.
     """
 
     components: NDArray[np.float32]
+    centred: bool = True
+    normalised: bool = True
 
     @classmethod
-    def fit(cls, text_vectors: NDArray[np.float32], dimensions: int = 64) -> ItemSpace:
+    def fit(
+        cls, text_vectors: NDArray[np.float32], dimensions: int = 64, centred: bool = True, normalised: bool = True
+    ) -> ItemSpace:
         """Principal axes of the centred, normalised text vectors, shape (n, d_text).
 
         n different texts span at most min(n - 1, d_text) dimensions; asking for more gives those that there are, and
         at least 1.
         """
-        centred = _centred(text_vectors)  # (n, d_text)
-        _, spreads, axes = np.linalg.svd(centred, full_matrices=False)  # axes (min(n, d_text), d_text)
+        directions = unit(text_vectors.astype(np.float64))  # (n, d_text)
+        points = directions - directions.mean(axis=0) if centred else directions
+        _, spreads, axes = np.linalg.svd(points, full_matrices=False)  # axes (min(n, d_text), d_text)
         # An axis along which no text differs is made of rounding errors: other on each machine, noise for new texts.
         existing = max(int((spreads > 1e-6).sum()), 1)
         components = axes[: min(dimensions, existing)]
         # An axis has no sign of its own: fix it, so that the same texts give the same space on every machine.
         largest = np.abs(components).argmax(axis=1)
         signs = np.sign(components[np.arange(len(components)), largest])
-        return cls((components * signs[:, None]).astype(np.float32))
+        return cls((components * signs[:, None]).astype(np.float32), centred, normalised)
 
     @property
     def dimensions(self) -> int:
         """Length of an item vector."""
         return int(self.components.shape[0])
 
-    def project(self, text_vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Item vectors of unit length, shape (n, dimensions), from the text vectors of one catalogue (n, d_text).
+    def centre(self, text_vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The mean direction of a catalogue's text vectors (n, d_text), float64 (d_text,); zeros in a space without."""
+        if not self.centred:
+            return np.zeros(text_vectors.shape[1])
+        return np.asarray(unit(text_vectors.astype(np.float64)).mean(axis=0))
 
-        The mean is the given catalogue's own: centring is what makes cosine similarity of sentence vectors
-        discriminate (Mu and Viswanath 2018, "All-but-the-top"), and another domain has another mean.
+    def project(
+        self, text_vectors: NDArray[np.float32], centre: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float32]:
+        """Item vectors, shape (n, dimensions), from the text vectors of one catalogue (n, d_text).
+
+        centre: what is taken out of each direction, (d_text,); None for the given vectors' own mean: centring is what
+        makes cosine similarity of sentence vectors discriminate (Mu and Viswanath 2018, "All-but-the-top"), and
+        another domain has another mean. Texts that are no catalogue (histories, profiles) need one's centre.
         """
         if text_vectors.shape[1] != self.components.shape[1]:
             raise InputError(
                 f"text vectors have {text_vectors.shape[1]} dimensions, this item space was made for "
                 f"{self.components.shape[1]}; use the encoder that the run was trained with"
             )
-        return unit((_centred(text_vectors) @ self.components.T).astype(np.float32))
+        directions = unit(text_vectors.astype(np.float64))  # (n, d_text)
+        taken = self.centre(text_vectors) if centre is None else centre
+        points = ((directions - taken) @ self.components.T).astype(np.float32)
+        return unit(points) if self.normalised else points
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[Any]:
     """Vectors scaled to length 1 along the last axis; zero vectors stay zero."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=vectors.dtype)
-
-
-def _centred(text_vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    directions = unit(text_vectors.astype(np.float64))
-    return np.asarray(directions - directions.mean(axis=0, keepdims=True))

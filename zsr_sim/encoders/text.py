@@ -124,6 +124,23 @@ class TextEncoder:
         """How many tokens of each text the model reads, special ones included. Raises InputError as `encode` does."""
         return [len(ids) for ids in self._tokenize(texts)]
 
+    @property
+    def model(self) -> Any:
+        """The transformers model, for those who read with it in a way of their own (`causal.py`)."""
+        return self._model
+
+    @property
+    def first_tokens(self) -> list[int]:
+        """What the tokenizer puts before every text."""
+        whole: list[int] = self._tokenizer("a")["input_ids"]
+        return whole[: whole.index(self.plain_tokens("a")[0])]
+
+    def plain_tokens(self, text: str) -> list[int]:
+        """The tokens of a text, without special ones, uncut. Raises InputError for text that is not valid Unicode."""
+        _require_unicode(text)
+        tokens: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return tokens
+
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []

@@ -14,7 +14,6 @@ from zsr_sim.agents.protocol import Scoring
 from zsr_sim.agents.registry import find_agent
 from zsr_sim.config import Settings
 from zsr_sim.experiment import Scene
-from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.interactions import Interactions
 
 SIZES = (1, 3, 10, 30)
@@ -56,7 +55,7 @@ def learning_curves(
         wanted = last_items(test)
         for column, size in enumerate(sizes):
             log = last_of_each(train, size + 1)
-            part = dataclasses.replace(scene, log=log, retrieval=_retrieval(scene, log))
+            part = scene.learning_from(log).reading(settings.history)
             known = NextItems(wanted.histories[:, -size:], wanted.targets)
             for name in strategies:
                 agent = find_agent(name).build(part, settings, seed)
@@ -75,8 +74,3 @@ def last_of_each(log: Interactions, most: int) -> Interactions:
     rows = np.flatnonzero(np.arange(len(log)) >= ends - most)
     columns = ("users", "items", "timestamps", "values", "feedback_codes")
     return dataclasses.replace(log, **{name: getattr(log, name)[rows] for name in columns})
-
-
-def _retrieval(scene: Scene, log: Interactions) -> Retrieval:
-    popularity = np.bincount(log.items, minlength=len(scene.vectors)).astype(np.float32)
-    return Retrieval(scene.vectors, popularity)

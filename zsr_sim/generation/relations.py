@@ -72,9 +72,12 @@ def relations(
 
 
 def tastes(observation: Observation, retrieval: Retrieval) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The pooled history under slow and under fast forgetting, float32 (n, d) each."""
-    lasting, recent = (pooled(observation.histories, retrieval.vectors, decay) for decay in _DECAYS)
-    return lasting, recent
+    """The history under slow and under fast forgetting, float32 (n, d) each.
+
+    The slow one is what the retrieval's history encoder makes of it; what was consumed just now is always pooled.
+    """
+    slow, fast = _DECAYS
+    return retrieval.read(observation, slow), pooled(observation.histories, retrieval.vectors, fast)
 
 
 def context(observation: Observation, slate_size: int) -> NDArray[np.float32]:

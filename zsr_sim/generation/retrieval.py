@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from zsr_sim.compiled import batched, law
-from zsr_sim.encoders.history import pooled
+from zsr_sim.encoders.history import HistoryEncoder, pooled
 from zsr_sim.envs.noise import Purpose, uniform4, uniforms
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.index import ItemIndex, dot, holds, nearest, neighbours, place
@@ -30,12 +30,16 @@ class Retrieval:
 
     vectors: float32 (n_items, d), unit length. popularity: float32 (n_items,), how often each was consumed, >= 0.
     appeal: float32 (n_items,), popularity on a log scale, 0 .. 1; 0 for an item that no log has seen. Up to `EXACT`
-    items (`index.py`) every search is exact.
+    items (`index.py`) every search is exact. history: what reads the users' histories; None for their pooled mean, with
+    the decay that each strategy asks for.
     """
 
-    def __init__(self, vectors: NDArray[np.float32], popularity: NDArray[np.float32]) -> None:
+    def __init__(
+        self, vectors: NDArray[np.float32], popularity: NDArray[np.float32], history: HistoryEncoder | None = None
+    ) -> None:
         self.vectors = vectors
         self.popularity = popularity
+        self.history = history
         counts = np.log1p(popularity)
         self.appeal = np.asarray(counts / max(float(counts.max()), 1e-12), dtype=np.float32)
         self._vectors64 = torch.from_numpy(vectors.astype(np.float64))
@@ -65,9 +69,18 @@ class Retrieval:
         _nearest(self.index, self._by_popularity, queries, observation.histories, observation.shown, out)
         return out
 
-    def by_history(self, observation: Observation, k: int, decay: float = 0.9) -> NDArray[np.int32]:
-        """The items most similar to the recency-decayed mean of the history."""
-        return self.nearest(pooled(observation.histories, self.vectors, decay), observation, k)
+    def read(self, observation: Observation, decay: float = 0.9) -> NDArray[np.float32]:
+        """What the users' histories come to, float32 (n, d), unit length; zeros for a user without one.
+
+        decay: of the pooled mean; a history encoder that was named has its own ways.
+        """
+        if self.history is None:
+            return pooled(observation.histories, self.vectors, decay)
+        return self.history.encode(observation.histories)
+
+    def by_history(self, observation: Observation, k: int) -> NDArray[np.int32]:
+        """The items most similar to what the history comes to."""
+        return self.nearest(self.read(observation), observation, k)
 
     def by_neighbour(self, observation: Observation, k: int, which: int) -> NDArray[np.int32]:
         """The items most similar to one item of the history, drawn evenly from it; `which` numbers the draw."""
