@@ -38,9 +38,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A wind tunnel for recommendation strategies: simulated users, strategies trained among them, and a verdict.",
 )
-app.add_typer(evaluate_app, name="evaluate", help="Hold a strategy or a world against a log: ranking | policy.")
+app.add_typer(
+    evaluate_app, name="evaluate", help="Hold a strategy or a world against a log: ranking | policy | encoders."
+)
 app.add_typer(data_app, name="data", help="Data sets: check | describe | fetch.")
-app.add_typer(list_app, name="list", help="What there is: agents | envs | data.")
+app.add_typer(list_app, name="list", help="What there is: agents | envs | data | histories.")
 
 
 @app.callback(invoke_without_command=True)

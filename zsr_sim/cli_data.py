@@ -81,3 +81,11 @@ def list_data(as_json: Json = False) -> None:
     from zsr_sim.datasets import known, layouts
 
     say_names(known() | {f"a folder: {name}": files for name, files in layouts().items()}, as_json)
+
+
+@list_app.command("histories")
+def list_histories(as_json: Json = False) -> None:
+    """What can read a user's history, by the names that --set history.encoder=... takes."""
+    from zsr_sim.config import HISTORY_ENCODERS
+
+    say_names(HISTORY_ENCODERS, as_json)

@@ -82,3 +82,33 @@ def evaluate_policy(
     )  # fmt: skip
     found = policy.evaluate_policy(question, out, screen(as_json))
     say(found if as_json else {}, [], as_json)
+
+
+@evaluate_app.command("encoders", cls=ManyValues)
+def evaluate_encoders(
+    ctx: typer.Context,
+    data: Data,
+    encoders: Annotated[
+        list[str] | None, typer.Option("--encoders", "--encoder", metavar="E ...", help="[default: built in]")
+    ] = None,
+    histories: Annotated[
+        list[str] | None, typer.Option(metavar="H ...", help="zsr-sim list histories, as pooled?decay=0.5 [pooled]")
+    ] = None,
+    users: Annotated[int | None, typer.Option(min=2, help="ranked for at most [default: all]")] = None,
+    visits: Annotated[int, typer.Option(min=0, help="in the loop, for each line of the table")] = 256,
+    draws: Annotated[int, typer.Option(min=1, max=5, help="of held-out items")] = 1,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="run folder, a new one")] = None,
+    config: Config = None,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Text encoders and history encoders side by side: ranking, return and speed of `similarity` over each."""
+    from zsr_sim.commands import encoders as command
+
+    tasting = command.Tasting(
+        data, encoders or ["built-in"], histories or ["pooled"], users, visits, draws, seed, config, assignments or [],
+        ctx.meta["command"],
+    )  # fmt: skip
+    found = command.evaluate_encoders(tasting, out, screen(as_json))
+    say(found if as_json else {}, [], as_json)

@@ -76,8 +76,8 @@ def evaluate_ranking(question: Question, out: Path | None, screen: Screen) -> di
     rankers = find_rankers(question.agents)
     with Phases(screen) as phases:
         scene = make_scene(question.data, settings.world, question.encoder, phases.encoding)
-    ground = _ground(scene, question)
-    protocols, seconds = _try_protocols(scene, ground, rankers, question, settings, screen)
+    ground = ground_of(scene, question)
+    protocols, seconds = try_protocols(scene, ground, rankers, question, settings, screen)
     results: dict[str, Any] = {
         "data": scene.dataset.catalogue.name,
         "data_fingerprint": fingerprint(scene.dataset),
@@ -97,7 +97,7 @@ def evaluate_ranking(question: Question, out: Path | None, screen: Screen) -> di
     return results | {"seconds": seconds} | ({} if out is None else {"run": str(out)})
 
 
-def _try_protocols(
+def try_protocols(
     scene: Scene, ground: Ground, rankers: Sequence[Ranker], question: Question, settings: Settings, screen: Screen
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The results of each protocol that was asked for, and seconds; raises InputError where none can be tried."""
@@ -118,7 +118,8 @@ def _try_protocols(
     return results, seconds
 
 
-def _ground(scene: Scene, question: Question) -> Ground:
+def ground_of(scene: Scene, question: Question) -> Ground:
+    """Whom strategies are tried on; made-up users' own choices where the data have no log."""
     log = scene.dataset.interactions
     if log is not None:
         return Ground(first_encounters(log, question.min_interactions), None, [])

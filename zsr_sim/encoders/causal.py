@@ -75,7 +75,7 @@ class CausalHistories:
         self, titles: Sequence[str], encoder: TextEncoder, components: NDArray[np.float32], items: int, decay: float,
         memory: int, centred: bool = True,
     ) -> None:  # fmt: skip
-        _require_causal(encoder)
+        require_causal(encoder)
         self.reads = Reads()
         self._titles, self._encoder, self._components = titles, encoder, components
         self._items, self._decay, self._memory = items, decay, memory
@@ -236,7 +236,7 @@ def _side_by_side(parts: list[_Reading | None], longest: int, device: str) -> li
     return [(both[0, layer], both[1, layer]) for layer in range(layers)]
 
 
-def _require_causal(encoder: TextEncoder) -> None:
+def require_causal(encoder: TextEncoder) -> None:
     """Raise an InputError for a model whose first words change when others follow."""
     import torch
 

@@ -1,0 +1,206 @@
+"""The work behind `zsr-sim evaluate encoders`: text encoders and history encoders side by side, in one table.
+
+Every pair is tried by `similarity`, which adds nothing to what the vectors say: its ranking of hidden items, its return
+among the simulated users, and its speed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import numpy as np
+from pydantic import ValidationError
+
+from zsr_sim.agents.protocol import CheckedAgent
+from zsr_sim.agents.registry import checked
+from zsr_sim.agents.similarity import Similarity
+from zsr_sim.commands.job import luck_of
+from zsr_sim.commands.rankers import Ranker
+from zsr_sim.commands.ranking import Question, ground_of, try_protocols
+from zsr_sim.config import POOLED, HistorySettings, Settings, load_settings
+from zsr_sim.console import Phases, Screen
+from zsr_sim.encoders.causal import require_causal
+from zsr_sim.encoders.history import Reads
+from zsr_sim.envs.visits import simulate
+from zsr_sim.errors import InputError, nearest
+from zsr_sim.evaluation.estimates import estimate_mean
+from zsr_sim.experiment import Scene, fingerprint, make_scene
+from zsr_sim.reporting.numbers import with_interval
+from zsr_sim.runs import RESULTS, Run, require_free
+from zsr_sim.trained import OnProgress
+
+TEXTS = 256  # of the catalogue, encoded to measure speed
+
+
+@dataclass(frozen=True)
+class Tasting:
+    """What a person asked for.
+
+    encoders: as `--encoder` takes them. histories: names of history encoders, each with settings of its own after a
+    question mark, such as `pooled?decay=0.5`. users: ranked for at most, None for all. visits: in the loop; 0: none.
+    """
+
+    data: str
+    encoders: Sequence[str]
+    histories: Sequence[str]
+    users: int | None = None
+    visits: int = 256
+    draws: int = 1
+    seed: int = 0
+    config: Path | None = None
+    assignments: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
+
+
+def evaluate_encoders(tasting: Tasting, out: Path | None, screen: Screen) -> dict[str, Any]:
+    """Try every history encoder over every text encoder; `out` gets a run folder. Returns results.json."""
+    if out is not None:
+        require_free(out)
+    settings = load_settings(tasting.config, tasting.assignments)
+    histories = {spec: history_of(spec, settings.history) for spec in tasting.histories}
+    results: dict[str, Any] = {"seed": tasting.seed, "rows": [], "left_out": [], "notes": []}
+    for spec in tasting.encoders:
+        with Phases(screen) as phases:
+            scene = make_scene(tasting.data, settings.world, spec, phases.encoding)
+        results |= {"data": scene.dataset.catalogue.name, "data_fingerprint": fingerprint(scene.dataset)}
+        able, left_out = _able(scene, spec, histories)
+        results["left_out"] += left_out
+        results["rows"] += (
+            _try_histories(scene, spec, able, tasting, settings, results["notes"], screen) if able else []
+        )
+    if not results["rows"]:
+        raise InputError(results["left_out"][0]["why"])
+    for line in [
+        "",
+        *encoder_table(results["rows"]),
+        *(f"{row['label']}: {row['why']}" for row in results["left_out"]),
+    ]:
+        screen.line(line)
+    if out is not None:
+        data = {"name": results["data"], "fingerprint": results["data_fingerprint"]}
+        with Run.create(out, tasting.command, settings, [tasting.seed], data) as run:
+            run.write_json(RESULTS, results)
+    return results | ({} if out is None else {"run": str(out)})
+
+
+def history_of(spec: str, settings: HistorySettings) -> HistorySettings:
+    """The settings with those of `name?setting=value&...`. Raises InputError for a name or value that cannot be."""
+    name, _, options = spec.partition("?")
+    changes = dict(parse_qsl(options, keep_blank_values=True))
+    unknown = next((key for key in changes if key not in HistorySettings.model_fields), None)
+    if unknown is not None:
+        raise InputError(
+            f"--histories {spec}: {unknown!r} is no setting{nearest(unknown, HistorySettings.model_fields)}"
+        )
+    try:
+        return HistorySettings.model_validate(settings.model_dump() | changes | {"encoder": name})
+    except ValidationError as error:
+        raise InputError(f"--histories {spec}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+
+
+def _able(
+    scene: Scene, spec: str, histories: dict[str, HistorySettings]
+) -> tuple[dict[str, HistorySettings], list[dict[str, str]]]:
+    """The history encoders that this text encoder and log allow, and why not the others."""
+    able, left_out = {}, []
+    for name, history in histories.items():
+        try:
+            if history.encoder == "causal":
+                require_causal(scene.text_encoder)
+        except InputError as error:
+            left_out.append({"label": f"{scene.encoder}, {name}", "why": str(error)})
+        else:
+            able[name] = history
+    return able, left_out
+
+
+def _try_histories(
+    scene: Scene, spec: str, histories: dict[str, HistorySettings], tasting: Tasting, settings: Settings,
+    notes: list[str], screen: Screen,
+) -> list[dict[str, Any]]:  # fmt: skip
+    rankers = [Ranker(name, partial(_similarity, history)) for name, history in histories.items()]
+    question = Question(tasting.data, [], users=tasting.users, draws=tasting.draws, seed=tasting.seed, encoder=spec)
+    ground = ground_of(scene, question)
+    protocols, seconds = try_protocols(scene, ground, rankers, question, settings, screen)
+    notes += [note for note in ground.notes if note not in notes]
+    texts_per_second = _speed(scene)
+    _play(scene, POOLED, replace(tasting, visits=2), settings)  # compiles
+    rows = []
+    for name, history in histories.items():
+        row = {
+            "encoder": scene.encoder, "history": name, "settings": history.model_dump(),
+            "texts_per_second": texts_per_second,
+            "ranking": {protocol: found["agents"][name]["metrics"] for protocol, found in protocols.items()},
+            "seconds": {protocol: times[name] for protocol, times in seconds.items()},
+        }  # fmt: skip
+        rows.append(row | (_play(scene, history, tasting, settings) if tasting.visits else {}))
+    return rows
+
+
+def _similarity(
+    history: HistorySettings, scene: Scene, settings: Settings, seed: int, report: OnProgress
+) -> CheckedAgent:
+    scene = scene.reading(history)
+    own = settings.similarity
+    return checked(
+        "similarity", Similarity(scene.retrieval, scene.world.slate_size, own.temperature, own.threshold), scene
+    )
+
+
+def _speed(scene: Scene) -> float:
+    """Texts of the catalogue per second, as long as they are."""
+    catalogue = scene.dataset.catalogue.texts
+    texts = [catalogue[row] for row in np.linspace(0, len(catalogue) - 1, TEXTS).astype(int)]
+    scene.text_encoder.encode(texts[:8])
+    begin = time.perf_counter()
+    scene.text_encoder.encode(texts)
+    return len(texts) / (time.perf_counter() - begin)
+
+
+def _play(scene: Scene, history: HistorySettings, tasting: Tasting, settings: Settings) -> dict[str, Any]:
+    """The return of `similarity` and the speed of its loop, reading included."""
+    scene = scene.reading(history)
+    agent = Similarity(scene.retrieval, scene.world.slate_size)
+    begin = time.perf_counter()
+    ids = np.arange(tasting.visits, dtype=np.int64)
+    visits = simulate(scene.world, scene.test, ids, agent, luck_of(tasting.seed), settings.world.horizon)
+    seconds = time.perf_counter() - begin
+    found = estimate_mean(visits.returns, visits.people)
+    reads = Reads() if scene.retrieval.history is None else scene.retrieval.history.reads
+    return {
+        "return": {"mean": found.mean, "ci95": list(found.ci95)},
+        "user_steps_per_second": float(visits.pages.sum()) / seconds,
+        "cache_hits": reads.hit_share,
+        "mib_kept": reads.kept / (1 << 20),
+        "forgotten": reads.forgotten,
+    }
+
+
+def encoder_table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The lines of the table; intervals are 95 % ones."""
+    header = ("encoder", "history", "warm HR@10", "warm NDCG@10", "cold HR@10", "return", "texts/s", "steps/s", "hits")
+    cells = [header]
+    for row in rows:
+        warm, cold = row["ranking"].get("warm"), row["ranking"].get("cold")
+        played = "return" in row
+        cells.append(
+            (
+                row["encoder"],
+                row["history"],
+                with_interval(warm["hr@10"], 3) if warm else "",
+                with_interval(warm["ndcg@10"], 3) if warm else "",
+                with_interval(cold["hr@10"], 3) if cold else "",
+                with_interval(row["return"]) if played else "",
+                f"{row['texts_per_second']:,.0f}",
+                f"{row['user_steps_per_second']:,.0f}" if played else "",
+                f"{100 * row['cache_hits']:.0f} %" if played else "",
+            )
+        )
+    widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
+    return ["   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
