@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zsr_sim.compiled import batched, law
 from zsr_sim.envs.choice import affinity, relevance, sigmoid
-from zsr_sim.envs.feedback import dwell_median, reaction_probability
+from zsr_sim.envs.feedback import dwell_median, reaction_probability, worth
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.envs.step import Fact, ItemColumns, Rules
@@ -143,27 +143,27 @@ def page_values(world: World, state: WorldState, pool: NDArray[np.int32] | None 
         pool = np.broadcast_to(everything, (len(state.steps), len(world.items)))
     out = np.empty(pool.shape)
     _values(
-        world._columns, world._rules, state.users.traits, state.tastes, state.boredom, state.histories, state.steps,
-        np.ascontiguousarray(pool), out,
+        world._columns, world._rules, state.users.traits, state.users.likings, state.tastes, state.boredom,
+        state.histories, state.steps, np.ascontiguousarray(pool), out,
     )  # fmt: skip
     return out
 
 
 @batched
 def _values(
-    items: ItemColumns, rules: Rules, traits: NDArray[np.float32], tastes: NDArray[np.float32],
-    boredom: NDArray[np.float32], histories: NDArray[np.int32], steps: NDArray[np.int64], pool: NDArray[np.int32],
-    out: NDArray[np.float64],
+    items: ItemColumns, rules: Rules, traits: NDArray[np.float32], likings: NDArray[np.float32],
+    tastes: NDArray[np.float32], boredom: NDArray[np.float32], histories: NDArray[np.int32], steps: NDArray[np.int64],
+    pool: NDArray[np.int32], out: NDArray[np.float64],
 ) -> None:  # fmt: skip
     for i in numba.prange(out.shape[0]):
         for j in range(out.shape[1]):
-            out[i, j] = _value(items, rules, i, traits, tastes, boredom, histories[i], steps[i], pool[i, j])
+            out[i, j] = _value(items, rules, i, traits, likings, tastes, boredom, histories[i], steps[i], pool[i, j])
 
 
 @law
 def _value(
-    items: ItemColumns, rules: Rules, i: int, traits: NDArray[np.float32], tastes: NDArray[np.float32],
-    boredom: NDArray[np.float32], history: NDArray[np.int32], step: int, item: int,
+    items: ItemColumns, rules: Rules, i: int, traits: NDArray[np.float32], likings: NDArray[np.float32],
+    tastes: NDArray[np.float32], boredom: NDArray[np.float32], history: NDArray[np.int32], step: int, item: int,
 ) -> float:  # fmt: skip
     """Probability of a click of user i times what it is expected to bring (`step.py`: _judge, _react)."""
     if step < items.facts[item, Fact.RELEASED] or step >= items.facts[item, Fact.EXPIRES]:
@@ -172,16 +172,17 @@ def _value(
     cosine, _ = affinity(tastes, i, items.vectors, item)
     season = items.seasons[step % items.seasons.shape[0], topic]
     logit = relevance(traits, i, cosine, appeal, boredom[i, topic], season, holds(history, item))
-    worth = logit + traits[i, Trait.APPEAL_WEIGHT] * (items.facts[item, Fact.QUALITY] - appeal)
+    lift, quality = traits[i, Trait.APPEAL_WEIGHT], items.facts[item, Fact.QUALITY]
+    gain = worth(lift, logit, appeal, quality, likings, i, items.pleasures, item)
     value = rules.click
     if rules.like != 0.0:
-        value += rules.like * reaction_probability(worth, traits[i, Trait.LIKE_RATE], traits[i, Trait.LIKE_SLOPE])
+        value += rules.like * reaction_probability(gain, traits[i, Trait.LIKE_RATE], traits[i, Trait.LIKE_SLOPE])
     if rules.purchase != 0.0 and traits[i, Trait.PURCHASE_DELAY] < 0.5:
         rate, slope = traits[i, Trait.PURCHASE_RATE], traits[i, Trait.PURCHASE_SLOPE]
-        value += rules.purchase * reaction_probability(worth, rate, slope)
+        value += rules.purchase * reaction_probability(gain, rate, slope)
     if rules.dwell != 0.0:
         noise = traits[i, Trait.DWELL_NOISE]
-        median = dwell_median(worth, traits[i, Trait.DWELL], traits[i, Trait.DWELL_SLOPE])
+        median = dwell_median(gain, traits[i, Trait.DWELL], traits[i, Trait.DWELL_SLOPE])
         value += rules.dwell * median * math.exp(0.5 * noise * noise)
     return sigmoid(logit) * value
 

@@ -1,7 +1,7 @@
 """What follows a click: like, purchase, dwell time; and what a page's feedback is worth.
 
-All follow from one relevance, with a level and a slope of their own. Relevance here is that of the click, with the
-item's quality in place of its appeal: appeal draws the click, quality decides what becomes of it.
+All follow from one number, the `worth` of the item, with a level and a slope of their own: appeal draws the click,
+quality, and what pleases this user beyond it, decides what becomes of it.
 """
 
 from __future__ import annotations
@@ -79,19 +79,38 @@ class Feedback(Columns):
 
 
 @law
-def reaction_probability(relevance: float, rate: float, slope: float) -> float:
-    """Probability that a clicked item is liked, or bought: log-odds of `rate` plus slope * relevance."""
-    return shifted(rate, slope * relevance)
+def worth(
+    lift: float, relevance: float, appeal: float, quality: float,
+    likings: NDArray[np.float32], user: int, pleasures: NDArray[np.float32], item: int,
+) -> float:  # fmt: skip
+    """What a clicked item is worth to a user, in logits: relevance with quality in place of appeal.
+
+    relevance + lift * (quality - appeal), lift the user's appeal_weight; or, where it is known what pleases users (rows
+    of likings (users, e) and pleasures (n, e), e > 0), lift * (quality + <liking, pleasure>): in logs of ratings, what
+    draws a user says next to nothing about what pleases, once consumed.
+    """
+    if likings.shape[1] == 0:
+        return relevance + lift * (quality - appeal)
+    pleased = 0.0
+    for j in range(pleasures.shape[1]):
+        pleased += likings[user, j] * pleasures[item, j]
+    return lift * (quality + pleased)
 
 
 @law
-def dwell_median(relevance: float, level: float, slope: float) -> float:
-    """Median of the seconds spent on a clicked item: level * exp(slope * relevance).
+def reaction_probability(worth: float, rate: float, slope: float) -> float:
+    """Probability that a clicked item is liked, or bought: log-odds of `rate` plus slope * worth."""
+    return shifted(rate, slope * worth)
+
+
+@law
+def dwell_median(worth: float, level: float, slope: float) -> float:
+    """Median of the seconds spent on a clicked item: level * exp(slope * worth).
 
     Dwell times are about log-normal: Yin, Luo, Lee and Wang (2013), "Silence is also evidence: interpreting dwell time
     for recommendation from psychological perspective".
     """
-    return level * math.exp(min(slope * relevance, 20.0))  # finite, however extreme the relevance
+    return level * math.exp(min(slope * worth, 20.0))  # finite, however extreme the worth
 
 
 @law

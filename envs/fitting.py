@@ -1,22 +1,57 @@
-"""Users fitted to a log: their tastes, how much affinity weighs, and the appeal of the items."""
+"""Users fitted to a log: what draws them and what pleases them, how much it weighs, and what such a log cannot show."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
-from zsr_sim.compiled import batched
-from zsr_sim.envs.items import WorldItems, spherical_kmeans
+from zsr_sim.encoders.space import unit
+from zsr_sim.envs.estimates import Estimate, Weights, logistic
+from zsr_sim.envs.habits import habits
+from zsr_sim.envs.items import WorldItems
+from zsr_sim.envs.likings import PLEASURES, LikingModel, learn_likings
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.population import HISTORY_LENGTH, FittedPopulation, click_level
-from zsr_sim.envs.traits import Traits
+from zsr_sim.envs.tastes import TasteModel, learn_tastes
+from zsr_sim.envs.traits import Trait, Traits
 from zsr_sim.errors import InputError
 from zsr_sim.interactions import Interactions, id_keys
+
+_CONTROLS = 20  # items that each person's last one is held against
+_UNSHOWN = "default: a log of what was consumed cannot show it"
+_GIVEN = "set, not fitted"
+
+
+@dataclass(frozen=True)
+class People:
+    """The users of a log who have enough of it: their codes and keys, int64 (people,), in the order of the keys.
+
+    starts, ends: int64 (people,), their rows of the log.
+    """
+
+    codes: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, log: Interactions, min_interactions: int) -> People:
+        """Those with `min_interactions` or more; raises InputError for fewer than 20 of them."""
+        if min_interactions < 2:
+            raise InputError(f"min_interactions is {min_interactions}; a taste without the last item needs 2 or more")
+        codes = np.flatnonzero(np.diff(log.starts) >= min_interactions)
+        if len(codes) < 20:
+            raise InputError(
+                f"{len(codes)} users have {min_interactions} interactions or more; "
+                f"at least 20 are needed to fit a population"
+            )
+        keys = id_keys([log.user_ids[code] for code in codes])
+        order = np.argsort(keys, kind="stable")
+        codes = codes[order].astype(np.int64)
+        return cls(codes, keys[order], log.starts[codes], log.starts[codes + 1])
 
 
 def fit(
@@ -24,117 +59,166 @@ def fit(
     log: Interactions,
     traits: Traits,
     seed: int,
-    n_interests: int = 3,
     min_interactions: int = 5,
+    keep_quality: bool = False,
 ) -> FittedPopulation:
-    """Users of a log, float32 tastes from the items that they liked.
+    """The users of a log, and the items as they see them (`FittedPopulation.items`).
 
-    Tastes: spherical k-means of each user's liked items (value at or above the user's mean; all where there are no
-    values), each centre drawn towards the user's mean as if by two further items. Weight of affinity: logistic
-    regression of each user's last item against items drawn from the whole log that are new to the user, too, with
-    tastes fitted without that item; both sides were met in proportion to popularity, so that being seen is not taken
-    for being liked. The weight is that of the fitted tastes: the fewer items they rest on, the lower it is. Not
-    identified by such a log, and therefore as `traits` says: weight of appeal, click level, position bias, boredom,
-    leaving.
+    items: as their texts place them. What draws users: `learn_tastes`, from the log without each person's last item;
+    how much affinity and appeal weigh: logistic regression of that last item against 20 others, new to the person, too.
+    What pleases them, where the log has ratings: `learn_likings`, and how likes follow from it, again by last items.
+    Where it has more than ratings (clicks, purchases), leaving, coming back, repeats and boredom: `habits`. What
+    `traits` was explicitly given (or its named world gives) is kept, but for the weight of affinity; what the log
+    cannot show has its default; `FittedPopulation.report` says which is which.
 
-    Raises InputError when fewer than 20 users have `min_interactions` interactions (or a last item that is new to
-    them), or that number is below 2.
+    keep_quality: quality relative to appeal is given, not fitted. Raises InputError when fewer than 20 users have
+    `min_interactions` interactions, or a last item that is new to them, or that number is below 2.
     """
-    if min_interactions < 2:
-        raise InputError(f"min_interactions is {min_interactions}; a taste without the last item needs 2 or more")
-    counts = np.diff(log.starts)
-    codes = np.flatnonzero(counts >= min_interactions)
-    if len(codes) < 20:
-        raise InputError(
-            f"{len(codes)} users have {min_interactions} interactions or more; "
-            f"at least 20 are needed to fit a population"
+    people = People.of(log, min_interactions)
+    is_last = np.zeros(len(log), dtype=np.bool_)
+    is_last[people.ends - 1] = True
+    model = learn_tastes(items.vectors, log.where(~is_last), seed)
+    weights = _weights(model, log, people, seed)
+    tastes = model.tastes(log.items, people.starts, people.ends)  # (people, d)
+    lengths = np.linalg.norm(tastes, axis=1) * weights.values[0]
+    seen, spread = _appealing(items, model)
+    found = _drawn(weights, spread, float(np.median(lengths)))
+    likings = np.zeros((len(people.codes), items.pleasures.shape[1]), dtype=np.float32)
+    liked = None if keep_quality else learn_likings(items.vectors, log)
+    if liked is not None:
+        seen, likings = _pleasing(seen, items.vectors, liked, people)
+        weight = (
+            found["appeal_weight"].value if "appeal_weight" not in traits.model_fields_set else traits.appeal_weight
         )
-    keys = id_keys([log.user_ids[code] for code in codes])
-    order = np.argsort(keys)
-    codes, keys = codes[order], keys[order]
-    liked = _liked(log)
-    starts, ends = log.starts[codes], log.starts[codes + 1]
-    early = _tastes(items.vectors, log.items, liked, starts, ends - 1, n_interests)
-    traits = traits.replace(affinity_weight=_affinity_weight(items, early, log, ends - 1, seed))
-    tastes = _tastes(items.vectors, log.items, liked, starts, ends, n_interests)
-    histories = np.full((len(codes), HISTORY_LENGTH), -1, dtype=np.int32)
-    for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        last = log.items[max(start, end - HISTORY_LENGTH) : end]
-        histories[row, HISTORY_LENGTH - len(last) :] = last
-    fitted = FittedPopulation(items, traits, seed, tastes, histories, codes.astype(np.int64), keys, 0.0)
-    some = fitted.visit(np.arange(min(512, len(codes))))
-    return replace(fitted, click_bias=click_level(items, some, traits.base_click_rate, seed))
+        found |= _likes(items.vectors, log, is_last, weight)
+    found |= habits(log, people.ends - 1, weights, model, traits, seed)
+    traits, report = _settled(traits, found)
+    fitted = FittedPopulation(
+        seen, traits, seed, unit(tastes)[:, None], _histories(log, people), people.codes, people.keys,
+        lengths.astype(np.float32), likings, 0.0, report,
+    )  # fmt: skip
+    some = fitted.visit(np.arange(min(512, len(people.codes))))
+    return replace(fitted, click_bias=click_level(seen, some, traits.base_click_rate, seed))
 
 
 def appeal_from(log: Interactions, n_items: int) -> NDArray[np.float32]:
-    """What draws clicks: log(1 + interactions) per item, standardised and cut at 3, float32 (n_items,)."""
+    """How popular items are: log(1 + interactions) per item, standardised and cut at 3, float32 (n_items,)."""
     counts = np.log1p(np.bincount(log.items, minlength=n_items))
     return np.asarray(np.minimum((counts - counts.mean()) / max(counts.std(), 1e-12), 3.0), dtype=np.float32)
 
 
-def _liked(log: Interactions) -> NDArray[np.bool_]:
-    rated = ~np.isnan(log.values)
-    values = np.where(rated, log.values, 0.0)
-    n = log.n_users
-    sums, counts = np.bincount(log.users, values, n), np.bincount(log.users, rated, n)
-    means = sums / np.maximum(counts, 1)
-    return np.asarray(~rated | (log.values >= means[log.users]))
+def _histories(log: Interactions, people: People) -> NDArray[np.int32]:
+    histories = np.full((len(people.codes), HISTORY_LENGTH), -1, dtype=np.int32)
+    for row, (start, end) in enumerate(zip(people.starts, people.ends, strict=True)):
+        last = log.items[max(start, end - HISTORY_LENGTH) : end]
+        histories[row, HISTORY_LENGTH - len(last) :] = last
+    return histories
 
 
-def _tastes(
-    vectors: NDArray[np.float32], items: NDArray[np.int32], liked: NDArray[np.bool_],
-    starts: NDArray[np.int64], ends: NDArray[np.int64], n_interests: int,
-) -> NDArray[np.float32]:  # fmt: skip
-    out = np.empty((len(starts), n_interests, vectors.shape[1]), dtype=np.float32)
-    _fit_tastes(vectors, items, liked, starts, ends, out)
-    return out
+def _weights(model: TasteModel, log: Interactions, people: People, seed: int) -> Weights:
+    """Log-odds per unit of <taste, vector>, and per unit of appeal, that each person's last item was consumed.
 
-
-@batched
-def _fit_tastes(
-    vectors: NDArray[np.float32], items: NDArray[np.int32], liked: NDArray[np.bool_],
-    starts: NDArray[np.int64], ends: NDArray[np.int64], out: NDArray[np.float32],
-) -> None:  # fmt: skip
-    for u in numba.prange(len(starts)):
-        chosen = items[starts[u] : ends[u]][liked[starts[u] : ends[u]]]
-        if len(chosen) == 0:
-            chosen = items[starts[u] : ends[u]]
-        points = vectors[chosen]
-        centres, labels = spherical_kmeans(points, out.shape[1], 10)
-        mean = np.zeros(vectors.shape[1])
-        for i in range(len(points)):
-            mean += points[i] / len(points)
-        for k in range(out.shape[1]):
-            size = (labels == k).sum()
-            taste = max(size, 1) * centres[k] + 2.0 * mean
-            out[u, k] = taste / max(np.sqrt((taste**2).sum()), 1e-12)
-
-
-def _affinity_weight(
-    items: WorldItems, tastes: NDArray[np.float32], log: Interactions, last: NDArray[np.int64], seed: int
-) -> float:
-    """Logits per unit of cosine that tell each user's last item (rows `last` of the log) from 20 others of the log.
-
-    Items that the user had consumed before are left out on both sides: hardly anybody watches a film twice, and such
-    items are near the taste that was fitted to them.
+    It is told from 20 others that the log knows; items that the person had consumed before are left out on both sides:
+    hardly anybody watches a film twice.
     """
-    drawn = uniforms(seed, np.arange(len(last)), 2, Purpose.SAMPLE_USERS, 20) * len(log)
-    rows = np.concatenate([log.items[last][:, None], log.items[drawn.astype(np.int64)]], axis=1)  # (n, 21)
-    base = log.users.astype(np.int64) * len(items)  # (m,), so that base + item is a number for user and item
+    last, known = people.ends - 1, np.unique(log.items)
+    drawn = uniforms(seed, np.arange(len(last)), 2, Purpose.SAMPLE_USERS, _CONTROLS) * len(known)
+    rows = np.concatenate([log.items[last][:, None], known[drawn.astype(np.int64)]], axis=1)  # (n, 21)
+    base = log.users.astype(np.int64) * len(model.appeal)  # (m,), so that base + item is a number for user and item
     new = ~np.isin(base[last][:, None] + rows, np.delete(base + log.items, last))  # (n, 21)
     if new[:, 0].sum() < 20:
         raise InputError(
             f"the last item of {new[:, 0].sum()} users is new to them; at least 20 are needed to fit a population"
         )
-    cosine = np.einsum("nkd,nmd->nkm", tastes, items.vectors[rows]).max(axis=1)  # (n, 21)
-    x = np.stack([cosine, np.ones_like(cosine)], axis=2)[new]  # (samples, 2)
-    sign = np.tile(np.where(np.arange(21) == 0, 1.0, -1.0), (len(last), 1))[new]  # (samples,)
-
-    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        margin = sign * (x @ w)
-        slope = -sign * expit(-margin)
-        return float(np.logaddexp(0.0, -margin).mean()), np.asarray(slope @ x / len(x))
-
+    tastes = model.tastes(log.items, people.starts, last)
+    x = np.stack([_dot(tastes, model.vectors[rows]), model.appeal[rows], np.ones(rows.shape)], axis=2)  # (n, 21, 3)
+    consumed = np.tile(np.arange(_CONTROLS + 1) == 0, (len(last), 1))
+    who = np.tile(np.arange(len(last))[:, None], (1, _CONTROLS + 1))
     # Below zero, users would avoid what they like: no fit of such a log can mean that.
-    found = minimize(loss, np.array([1.0, -3.0]), jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)])
-    return float(found.x[0])
+    return logistic(x[new], consumed[new], who[new], [0.0, 0.0, None])
+
+
+def _appealing(items: WorldItems, model: TasteModel) -> tuple[WorldItems, float]:
+    """Items in the learned space with the learned appeal, standardised, and its spread, log-odds."""
+    spread = max(float(model.appeal.std()), 1e-6)
+    appeal = ((model.appeal - model.appeal.mean()) / spread).astype(np.float32)
+    quality = items.quality + (appeal - items.appeal)  # as given relative to appeal: its own part stays
+    return replace(items, vectors=model.vectors, appeal=appeal, quality=quality), spread
+
+
+def _dot(tastes: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(np.einsum("nd,nmd->nm", tastes, vectors, dtype=np.float64))
+
+
+def _drawn(weights: Weights, spread: float, length: float) -> dict[str, Estimate]:
+    affinity, appeal = weights.values[:2] * (length / max(weights.values[0], 1e-12), spread)
+    own, all_ = weights.errors[:2] * (length / max(weights.values[0], 1e-12), spread)
+    how = "logistic regression of last items against random ones"
+    return {
+        "affinity_weight": Estimate("affinity_weight", float(affinity), float(own), f"{how}; that of the median user"),
+        "appeal_weight": Estimate(
+            "appeal_weight", float(appeal), float(all_), f"{how}; what is popular was also shown more, so it is a bound"
+        ),
+    }
+
+
+def _pleasing(
+    seen: WorldItems, texts: NDArray[np.float32], liked: LikingModel, people: People
+) -> tuple[WorldItems, NDArray[np.float32]]:
+    """Items with their quality and what may please in them, and the likings of the people, (people, e)."""
+    unit_of = max(float(liked.qualities.std()), 1e-6)
+    quality = ((liked.qualities - liked.qualities.mean()) / unit_of).astype(np.float32)
+    likings = (liked.likings[people.codes] / unit_of).astype(np.float32)
+    return replace(seen, quality=quality, pleasures=np.ascontiguousarray(texts[:, :PLEASURES])), likings
+
+
+def _likes(
+    texts: NDArray[np.float32], log: Interactions, is_last: NDArray[np.bool_], weight: float
+) -> dict[str, Estimate]:
+    """How likes follow from worth: logistic regression of last ratings, at or above the user's mean or below it."""
+    early = log.where(~is_last)
+    model = learn_likings(texts, early)
+    rated = np.flatnonzero(is_last & ~np.isnan(log.ratings))
+    if model is None or len(rated) < 20 or weight <= 0:
+        return {}
+    users, items = log.users[rated], log.items[rated]
+    liked = log.ratings[rated] >= mean_rating(early)[users]
+    pleasure = np.einsum("ne,ne->n", model.likings[users], texts[items, :PLEASURES], dtype=np.float64)
+    worth = (
+        weight * (model.qualities[items] - model.qualities.mean() + pleasure) / max(float(model.qualities.std()), 1e-6)
+    )
+    found = logistic(np.stack([worth, np.ones(len(worth))], axis=1), liked, users.astype(np.int64), [0.0, None])
+    rate = float(expit(found.values[1]))
+    how = "logistic regression of last ratings, at or above the user's mean or below"
+    return {
+        "like_slope": Estimate("like_slope", float(found.values[0]), float(found.errors[0]), how),
+        "like_rate": Estimate("like_rate", rate, float(found.errors[1]) * rate * (1 - rate), how),
+    }
+
+
+def mean_rating(log: Interactions) -> NDArray[np.float64]:
+    """Each user's mean rating, (n_users,); that of all ratings for users without one, NaN where nobody rated."""
+    rated = ~np.isnan(log.ratings)
+    users, values = log.users[rated], log.ratings[rated].astype(np.float64)
+    counts = np.bincount(users, minlength=log.n_users)
+    overall = values.mean() if len(values) else np.nan
+    return np.where(counts > 0, np.bincount(users, values, log.n_users) / np.maximum(counts, 1), overall)
+
+
+def _settled(traits: Traits, found: dict[str, Estimate]) -> tuple[Traits, tuple[Estimate, ...]]:
+    """The traits with what was found, unless they were explicitly given, and a line on each."""
+    kept = traits.model_fields_set - {"affinity_weight"}
+    used = {name: estimate for name, estimate in found.items() if name not in kept and estimate.fitted}
+    settled = traits.replace(**{name: estimate.value for name, estimate in used.items()})
+    lines = []
+    for trait in Trait:
+        name = trait.name.lower()
+        value = traits.base_click_rate if trait is Trait.CLICK_BIAS else float(getattr(settled, name))
+        name = "base_click_rate" if trait is Trait.CLICK_BIAS else name
+        if name in used:
+            lines.append(used[name])
+        elif name in kept:
+            lines.append(Estimate(name, value, None, _GIVEN))
+        else:
+            lines.append(replace(found[name], value=value) if name in found else Estimate(name, value, None, _UNSHOWN))
+    return settled, tuple(lines)

@@ -29,7 +29,8 @@ class HiddenState:
 
     tastes: interests one after the other, each a unit vector. boredom: with each topic, in clicks. satisfaction.
     patience: pages left of it. sessions: begun so far. arriving: purchases that reach the reward on the next page, the
-    one after, ... traits: the user's own parameter of each law, in the order of `Trait`.
+    one after, ... traits: the user's own parameter of each law, in the order of `Trait`. likings: as in `Users`;
+    nothing where no log told them.
     """
 
     def __init__(self, world: World, population: Population) -> None:
@@ -42,6 +43,7 @@ class HiddenState:
             "sessions": Part(1, 0, _LARGEST),
             "arriving": Part(MAX_DELAY, 0, 255),
             "traits": Part(N_TRAITS, -_LARGEST, _LARGEST),
+            "likings": Part(world.items.pleasures.shape[1], -_LARGEST, _LARGEST),
         }
         ends = np.cumsum([part.size for part in self.parts.values()]).tolist()
         self.columns = {
@@ -72,6 +74,7 @@ class HiddenState:
             state.sessions[:, None],
             np.take_along_axis(state.pending, pages, axis=1),
             state.users.traits,
+            state.users.likings,
         ]
         together = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
         return np.asarray(np.clip(together, self._low, self._high))  # rounding takes unit vectors past 1

@@ -19,6 +19,7 @@ class WorldItems:
     0 .. n_topics - 1, what a user gets bored with. quality: float32 (n,), what satisfies; where it is not given, the
     same as appeal. Both have about mean 0 and standard deviation 1. released, expires: int32 (n,), the first page of a
     visit on which an item can be had, and the first on which it no longer can; where they are not given, always.
+    pleasures: float32 (n, e), what one user may like in an item and another may not (`Users.likings`); e may be 0.
     """
 
     vectors: NDArray[np.float32]
@@ -28,12 +29,14 @@ class WorldItems:
     quality: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     released: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     expires: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    pleasures: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
 
     def __post_init__(self) -> None:
         defaults = {
             "quality": self.appeal,
             "released": np.zeros(len(self), dtype=np.int32),
             "expires": np.full(len(self), FOREVER, dtype=np.int32),
+            "pleasures": np.empty((len(self), 0), dtype=np.float32),
         }
         for name, column in defaults.items():
             if not len(getattr(self, name)):

@@ -13,6 +13,7 @@ from scipy.special import expit
 from zsr_sim.compiled import batched, law
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.choice import affinity, relevance
+from zsr_sim.envs.estimates import Estimate
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.noise import Purpose, normals, uniform4, uniforms
 from zsr_sim.envs.step import F32, F64, I32, I64
@@ -108,10 +109,12 @@ class MadeUpPopulation:
 class FittedPopulation:
     """The people of a log: a visit is by one of them, with the tastes and the history that the log shows.
 
-    tastes: float32 (people, interests, d). histories: int32 (people, length). codes: int64 (people,), which user of the
-    log it is. keys: int64 (people,), a hash of the user's id, ascending: people stand in an order that has nothing to
-    do with the log's, and a person keeps side and traits when others join. Visit i is by person i mod rows; visits of
-    one person differ in luck only. Rows with one key are one person (`replicates.bootstrap`).
+    items: as these users see them. tastes: float32 (people, 1, d), unit vectors. affinity_weights: float32 (people,),
+    the trait of that name: the more a log shows of a person, the surer the taste. likings: float32 (people, e), as in
+    `Users`. report: where each parameter comes from. histories: int32 (people, length). codes: int64 (people,), which
+    user of the log it is. keys: int64 (people,), a hash of the user's id, ascending: people stand in an order that has
+    nothing to do with the log's, and a person keeps side and traits when others join. Visit i is by person i mod
+    rows; visits of one person differ in luck only. Rows with one key are one person (`replicates.bootstrap`).
     """
 
     items: WorldItems
@@ -121,7 +124,10 @@ class FittedPopulation:
     histories: NDArray[np.int32]
     codes: NDArray[np.int64]
     keys: NDArray[np.int64]
+    affinity_weights: NDArray[np.float32]
+    likings: NDArray[np.float32]
     click_bias: float
+    report: tuple[Estimate, ...]
 
     @property
     def people(self) -> int | None:
@@ -139,7 +145,7 @@ class FittedPopulation:
         return self._only(~second), self._only(second)
 
     def _only(self, rows: NDArray[np.bool_]) -> FittedPopulation:
-        columns = ("tastes", "histories", "codes", "keys")
+        columns = ("tastes", "histories", "codes", "keys", "affinity_weights", "likings")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     def visit(self, ids: NDArray[np.int64]) -> Users:
@@ -147,7 +153,8 @@ class FittedPopulation:
         ids = np.asarray(ids, dtype=np.int64)
         rows = ids % len(self.codes)
         traits = draw_traits(self.traits, self.seed, self.keys[rows], self.click_bias)
-        return Users(ids, self.keys[rows], self.tastes[rows], traits, self.histories[rows])
+        traits[:, Trait.AFFINITY_WEIGHT] = self.affinity_weights[rows]
+        return Users(ids, self.keys[rows], self.tastes[rows], traits, self.histories[rows], self.likings[rows])
 
 
 def organic(items: WorldItems, users: Users, length: int, seed: int) -> NDArray[np.int32]:

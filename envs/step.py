@@ -28,7 +28,7 @@ from zsr_sim.envs.dynamics import (
     return_hazard,
     satisfied,
 )
-from zsr_sim.envs.feedback import dwell_median, dwell_time, reaction_probability
+from zsr_sim.envs.feedback import dwell_median, dwell_time, reaction_probability, worth
 from zsr_sim.envs.noise import Purpose, uniform4
 from zsr_sim.envs.traits import Trait
 
@@ -74,13 +74,14 @@ class ItemColumns(NamedTuple):
 
     vectors: float32 (n, d). facts: float32 (n, 5), the other columns of `WorldItems` side by side (`Fact`), so that one
     item's lie in one line of the cache. seasons: float32 (period, topics), how much a topic is in season on a page.
-    log_positions: float64 (slate,), logarithm of each position from 1.
+    log_positions: float64 (slate,), logarithm of each position from 1. pleasures: float32 (n, e), as in `WorldItems`.
     """
 
     vectors: F32
     facts: F32
     seasons: F32
     log_positions: F64
+    pleasures: F32
 
 
 class UserColumns(NamedTuple):
@@ -99,6 +100,7 @@ class UserColumns(NamedTuple):
     pending: NDArray[np.uint8]
     histories: I32
     shown: I32
+    likings: F32
 
 
 class PageColumns(NamedTuple):
@@ -121,7 +123,7 @@ class PageColumns(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Of the positions of one page: log-odds of a click, the same by quality, the nearest interest, and examination."""
+    """Of the positions of one page: log-odds of a click, worth once clicked, the nearest interest, and examination."""
 
     relevance: F64
     worth: F64
@@ -131,7 +133,7 @@ class Scratch(NamedTuple):
 
 @inlined
 def _judge(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, out: Scratch) -> None:
-    """Relevance of each item on the page to user i, and its worth: relevance with quality in place of appeal."""
+    """Relevance of each item on the page to user i, and its worth once it is clicked."""
     traits, step = users.traits, users.steps[i]
     decay, repeats = traits[i, Trait.EXAMINATION_DECAY], traits[i, Trait.REPEAT_PENALTY] > 0.0
     lift = traits[i, Trait.APPEAL_WEIGHT]
@@ -145,7 +147,8 @@ def _judge(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, ru
         repeated = repeats and _contains(users.histories, i, item)
         bored, season = users.boredom[i, topic], items.seasons[phase, topic]
         out.relevance[j] = relevance(traits, i, cosine, appeal, bored, season, repeated)
-        out.worth[j] = out.relevance[j] + lift * (items.facts[item, Fact.QUALITY] - appeal)
+        quality = items.facts[item, Fact.QUALITY]
+        out.worth[j] = worth(lift, out.relevance[j], appeal, quality, users.likings, i, items.pleasures, item)
         out.looks[j] = examination(items.log_positions[j], decay)
 
 

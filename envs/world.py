@@ -30,7 +30,9 @@ class Users(Columns):
     ids: int64 (n,), the user in every random draw. people: int64 (n,), the person behind the visit; visits of one
     person are not independent. tastes: float32 (n, interests, d), unit vectors. traits: float32 (n, N_TRAITS), the
     user's parameter of each law (`traits.py`). histories: int32 (n, length), items consumed before the visit, most
-    recent last, padded left with -1; `length` (at least 1) is how many items the user remembers.
+    recent last, padded left with -1; `length` (at least 1) is how many items the user remembers. likings: float32
+    (n, e), what pleases the user beyond quality, in standard deviations of it (`WorldItems.pleasures`); e = 0: nothing
+    but what draws the user, too.
     """
 
     ids: NDArray[np.int64]
@@ -38,6 +40,11 @@ class Users(Columns):
     tastes: NDArray[np.float32]
     traits: NDArray[np.float32]
     histories: NDArray[np.int32]
+    likings: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+
+    def __post_init__(self) -> None:
+        if len(self.likings) != len(self):
+            object.__setattr__(self, "likings", np.empty((len(self), 0), dtype=np.float32))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -118,7 +125,7 @@ class World:
         facts = np.stack([items.appeal, items.quality, items.topics, items.released, items.expires], axis=1)
         columns = ItemColumns(
             items.vectors, facts.astype(np.float32), np.array(seasons, dtype=np.float32),
-            np.log(1.0 + np.arange(self.slate_size)),
+            np.log(1.0 + np.arange(self.slate_size)), items.pleasures,
         )  # fmt: skip
         churn = bool((items.released > 0).any() or (items.expires < FOREVER).any())
         rules = Rules(CHOICES[self.choice], churn, float(self.max_gap), *map(float, self.rewards))
@@ -136,6 +143,11 @@ class World:
             raise InputError(
                 f"tastes have shape {users.tastes.shape} and histories {users.histories.shape}; expected (users, "
                 f"interests, {self.items.vectors.shape[1]}), as the items have, and (users, at least 1)"
+            )
+        if users.likings.shape != (n, self.items.pleasures.shape[1]):
+            raise InputError(
+                f"likings have shape {users.likings.shape}; expected {(n, self.items.pleasures.shape[1])}: (users, "
+                "columns of the items' pleasures)"
             )
         if users.traits.shape != (n, N_TRAITS):
             raise InputError(f"traits have shape {users.traits.shape}; expected {(n, N_TRAITS)}: (users, traits)")
@@ -166,6 +178,7 @@ class World:
         users = UserColumns(
             state.users.ids, state.users.traits, state.seeds, state.steps, state.present, state.tastes, state.boredom,
             state.satisfaction, state.patience, state.sessions, state.pending, state.histories, state.shown,
+            state.users.likings,
         )  # fmt: skip
         page = PageColumns(
             slates, feedback.clicks, feedback.likes, feedback.purchases, feedback.skips, feedback.unavailable,

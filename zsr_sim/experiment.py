@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +17,11 @@ from zsr_sim.encoders.cache import EncodeReport, VectorCache, encode_texts
 from zsr_sim.encoders.histories import Items, make_history
 from zsr_sim.encoders.space import ItemSpace, unit
 from zsr_sim.encoders.text import TextEncoder, load_encoder
+from zsr_sim.envs.estimates import Estimate
 from zsr_sim.envs.feedback import RewardWeights
 from zsr_sim.envs.fitting import appeal_from, fit
 from zsr_sim.envs.items import WorldItems, make_items
-from zsr_sim.envs.population import MadeUpPopulation, Population
+from zsr_sim.envs.population import FittedPopulation, MadeUpPopulation, Population
 from zsr_sim.envs.world import World
 from zsr_sim.errors import InputError
 from zsr_sim.generation.retrieval import Retrieval
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 TEST_SHARE = 0.2  # of a log's people, kept for evaluation
 WORLD_SEED = 0  # who the users are; a run's own seed decides what is learned and what luck they meet
 
+# Parameters that matter most to what strategies earn: a reader is told which of them the log did not decide.
+_TOLD = (
+    "base_click_rate", "examination_decay", "appeal_weight", "like_rate", "boredom", "repeat_penalty", "drift_rate",
+    "leave_bias", "return_rate",
+)  # fmt: skip
+
 Progress = Callable[[int, int], None]
 Resample = Callable[[Interactions], Interactions]
 
@@ -42,7 +49,8 @@ class Scene:
     """Everything that strategies and users share.
 
     vectors: float32 (n_items, d), the catalogue in the item space. train, test: populations without a common user.
-    log: what the training users consumed before any recommender. history: how histories are read (`retrieval` does).
+    items: as their texts place them; the users of a log see them as `world.items`. log: what the training users
+    consumed before any recommender. history: how histories are read (`retrieval` does).
     """
 
     dataset: Dataset
@@ -52,6 +60,7 @@ class Scene:
     text_vectors: NDArray[np.float32]
     space: ItemSpace
     vectors: NDArray[np.float32]
+    items: WorldItems
     world: World
     train: Population
     test: Population
@@ -74,10 +83,12 @@ class Scene:
                 "These users are made up, no log was given. A rehearsal, not evidence; "
                 "--data with a log of your own comes next."
             )
+        fitted = [line.name for line in self.fit_report if line.fitted]
+        default = [name for name in _TOLD if name not in fitted]
+        items = ["tastes", "appeal of the items", *(["their quality"] if self.world.items.pleasures.shape[1] else [])]
         return (
-            f"Tastes and the weight of affinity are fitted to the log of {self.dataset.catalogue.name}; click level, "
-            "position bias, the weight of popularity, boredom, drift and leaving are defaults that such a log cannot "
-            "show. "
+            f"Fitted to the log of {self.dataset.catalogue.name}: {_listed(items + fitted)}. Set or defaults, because "
+            f"such a log cannot show them: {_listed(default)}. "
             "Whether this world orders strategies as reality does has not been checked."
         )
 
@@ -96,6 +107,11 @@ class Scene:
         reader = make_history(history, items, self.log, tensors)
         return replace(self, history=history, retrieval=Retrieval(self.vectors, self.retrieval.popularity, reader))
 
+    @property
+    def fit_report(self) -> tuple[Estimate, ...]:
+        """Where each parameter of the users comes from; empty for made-up users."""
+        return self.test.report if isinstance(self.test, FittedPopulation) else ()
+
     def describe(self) -> dict[str, object]:
         """What a reader of results needs to know of this world; JSON-ready."""
         users = "fitted to the log" if self.fitted else "made up from the catalogue"
@@ -109,8 +125,14 @@ class Scene:
             "people": self.test.people,
             "traits": self.test.traits.typical(),
             "settings": self.settings.model_dump(),
+            "fit": [line.to_json() for line in self.fit_report],
             "trust": self.trust,
         }
+
+
+def _listed(words: Sequence[str]) -> str:
+    said = [word.replace("_", " ") for word in words]
+    return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -160,12 +182,12 @@ def make_scene(
         vectors if space.normalised else unit(vectors), appeal_from(log, n) if log is not None else None,
         settings.topics, WORLD_SEED, settings.quality_correlation, settings.item_lifetime, settings.horizon,
     )  # fmt: skip
-    population = _population(items, log, settings)
+    population = population_of(items, log, settings)
     train, test = population.split(TEST_SHARE, WORLD_SEED)
     consumed = training_log(train, log)
     popularity = np.bincount(consumed.items, minlength=n).astype(np.float32)
     world = World(
-        items,
+        population.items,
         settings.choice,
         RewardWeights(settings.reward_click, settings.reward_like, settings.reward_purchase, settings.reward_dwell),
         settings.slate_size,
@@ -174,12 +196,15 @@ def make_scene(
         max_gap=settings.max_gap,
     )
     return Scene(
-        dataset, text_encoder.name, text_encoder.fingerprint, report, text_vectors, space, vectors, world, train, test,
-        consumed, Retrieval(vectors, popularity), settings, POOLED, text_encoder,
+        dataset, text_encoder.name, text_encoder.fingerprint, report, text_vectors, space, vectors, items, world, train,
+        test, consumed, Retrieval(vectors, popularity), settings, POOLED, text_encoder,
     )  # fmt: skip
 
 
-def _population(items: WorldItems, log: Interactions | None, settings: WorldSettings) -> Population:
+def population_of(
+    items: WorldItems, log: Interactions | None, settings: WorldSettings
+) -> MadeUpPopulation | FittedPopulation:
+    """Users of a log, or made up where there is none; items: as their texts place them."""
     if log is None:
         return MadeUpPopulation.create(items, settings, WORLD_SEED, settings.interests)
-    return fit(items, log, settings, WORLD_SEED, settings.interests)
+    return fit(items, log, settings, WORLD_SEED, keep_quality="quality_correlation" in settings.model_fields_set)

@@ -97,6 +97,16 @@ class Interactions:
         return len(self.user_ids)
 
     @cached_property
+    def ratings(self) -> npt.NDArray[np.float32]:
+        """float32 (m,): what the user thought of the item; NaN where the row says no such thing.
+
+        A value is a rating where its row has no kind of feedback, or "rating"; beside a click or a purchase it is an
+        amount.
+        """
+        names = np.array([*self.feedback_names, "rating"])  # the last one is that of code -1
+        return np.where(names[self.feedback_codes] == "rating", self.values, np.float32(np.nan))
+
+    @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
         """int64 (n_users + 1,): the rows of user u are ``starts[u]:starts[u + 1]``."""
         return np.searchsorted(self.users, np.arange(self.n_users + 1)).astype(np.int64)
@@ -135,6 +145,11 @@ class Interactions:
             raise ValueError(f"share must lie in [0, 1], got {share}")
         chosen = _uniform_of_ids(self.user_ids, seed) < share  # (n_users,)
         return self.of_users(np.flatnonzero(chosen)), self.of_users(np.flatnonzero(~chosen))
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> "Interactions":
+        """Return the rows at which `keep`, bool (m,), is true; user codes stay."""
+        rows = np.flatnonzero(keep)
+        return self._rows(rows, self.user_ids, self.users[rows])
 
     def before(self, timestamp: float) -> "Interactions":
         """Return the rows strictly before `timestamp` (seconds since 1970); user codes stay."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from zsr_sim.agents.oracle import OracleMyopic, OraclePlanner
+from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.config import WorldSettings
-from zsr_sim.envs.fitting import fit
 from zsr_sim.envs.noise import Purpose, normals
-from zsr_sim.envs.population import MadeUpPopulation, Population
+from zsr_sim.envs.population import FittedPopulation, MadeUpPopulation
 from zsr_sim.envs.replicates import bootstrap
-from zsr_sim.experiment import TEST_SHARE, WORLD_SEED, Scene
+from zsr_sim.envs.world import World
+from zsr_sim.experiment import TEST_SHARE, WORLD_SEED, Scene, population_of
 
 UNKNOWN = (
     "boredom",
@@ -27,24 +31,35 @@ SPREAD = 0.3  # of the logarithm of that factor: two worlds in three lie within 
 LEAVE_SPREAD = 0.3  # of the log-odds of leaving
 
 
-def other_users(scene: Scene, replicate: int) -> Population:
+def agents_in(world: World, agents: Mapping[str, CheckedAgent]) -> dict[str, CheckedAgent]:
+    """The agents as they are in another world: those that know the laws and the items know the ones that hold there."""
+    return {
+        name: replace(checked, agent=replace(checked.agent, world=world))
+        if isinstance(checked.agent, OracleMyopic | OraclePlanner)
+        else checked
+        for name, checked in agents.items()
+    }
+
+
+def other_users(scene: Scene, replicate: int) -> MadeUpPopulation | FittedPopulation:
     """The users of another world, for evaluation; replicates count from 0.
 
-    Users of a log: fitted to a bootstrap sample of its users (`zsr_sim.envs.replicates`). Made-up users: other people.
+    Users of a log: fitted to a bootstrap sample of its users (`zsr_sim.envs.replicates`), with the items as these see
+    them (`items`). Made-up users: other people.
     In both cases the parameters that no such log shows are drawn anew around their settings (`drawn_settings`).
     """
-    settings, log = drawn_settings(scene.settings, replicate), scene.dataset.interactions
-    items, seed = scene.world.items, WORLD_SEED
+    shown = {line.name for line in scene.fit_report if line.fitted}
+    settings, log = drawn_settings(scene.settings, replicate, shown), scene.dataset.interactions
     if log is None:
-        made_up = MadeUpPopulation.create(items, settings, seed + 1 + replicate, settings.interests)
-        return made_up.split(TEST_SHARE, seed)[1]
-    return fit(items, bootstrap(log, seed, replicate), settings, seed, settings.interests).split(TEST_SHARE, seed)[1]
+        made_up = MadeUpPopulation.create(scene.items, settings, WORLD_SEED + 1 + replicate, settings.interests)
+        return made_up.split(TEST_SHARE, WORLD_SEED)[1]
+    return population_of(scene.items, bootstrap(log, WORLD_SEED, replicate), settings).split(TEST_SHARE, WORLD_SEED)[1]
 
 
-def drawn_settings(settings: WorldSettings, replicate: int) -> WorldSettings:
+def drawn_settings(settings: WorldSettings, replicate: int, shown: Collection[str] = ()) -> WorldSettings:
     """Settings with what a log cannot show drawn anew: log-normal factors, the log-odds of leaving a normal step.
 
-    What is switched off (0) stays off.
+    What is switched off (0) stays off; what the log has `shown` is left to the fit.
     """
     z = normals(WORLD_SEED, np.array([replicate]), 0, Purpose.OTHER_WORLD, len(UNKNOWN) + 1)[0]
     factors = np.exp(SPREAD * z[1:])
@@ -52,4 +67,4 @@ def drawn_settings(settings: WorldSettings, replicate: int) -> WorldSettings:
         name: getattr(settings, name) * float(factor) for name, factor in zip(UNKNOWN, factors, strict=True)
     }
     changes |= {"drift_rate": min(changes["drift_rate"], 1.0), "leave_bias": settings.leave_bias + LEAVE_SPREAD * z[0]}
-    return WorldSettings.model_validate(settings.model_dump() | changes)
+    return settings.model_copy(update={name: value for name, value in changes.items() if name not in shown})

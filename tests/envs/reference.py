@@ -85,7 +85,10 @@ def _step_user(
         uniforms(*key, Purpose.CLICK, s)[0], one,
     )  # fmt: skip
     out["clicks"][0], out["skips"][0], out["probabilities"][0], out["unavailable"][0] = clicks, skips, p, ~there
-    _react(world, after, i, t, rest + t["APPEAL_WEIGHT"] * quality, uniforms(*key, Purpose.REACTION, 4 * s)[0], out)
+    worth = rest + t["APPEAL_WEIGHT"] * quality
+    if users.likings.shape[1]:
+        worth = t["APPEAL_WEIGHT"] * (quality + items.pleasures[slate].astype(float) @ users.likings[i].astype(float))
+    _react(world, after, i, t, worth, uniforms(*key, Purpose.REACTION, 4 * s)[0], out)
     enjoyed = logistic(t["QUALITY_SLOPE"] * quality)
     after.boredom[i] = t["BOREDOM_MEMORY"] * state.boredom[i].astype(float) + np.bincount(
         topics[clicks], minlength=items.n_topics

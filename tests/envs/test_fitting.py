@@ -57,11 +57,13 @@ def fitted() -> FittedPopulation:
 
 
 def test_planted_tastes_come_back(fitted: FittedPopulation) -> None:
-    assert (fitted.people, fitted.tastes.shape) == (300, (300, 3, D))
-    cosines = fitted.tastes[np.arange(300), :, fitted.codes % DIRECTIONS]  # (people, interests)
-    assert cosines.min() > 0.95
-    np.testing.assert_allclose(np.linalg.norm(fitted.tastes, axis=2), 1, atol=1e-6)
-    assert fitted.traits.affinity_weight > 3
+    assert (fitted.people, fitted.tastes.shape) == (300, (300, 1, D))
+    logits = fitted.affinity_weights[:, None] * (fitted.tastes[:, 0] @ fitted.items.vectors.T)  # (people, items)
+    own = np.arange(len(fitted.items)) // PER_DIRECTION == fitted.codes[:, None] % DIRECTIONS
+    assert logits[own].min() > logits[~own].max() + 2
+    np.testing.assert_allclose(np.linalg.norm(fitted.tastes, axis=2), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(fitted.items.vectors, axis=1), 1, atol=1e-5)
+    assert fitted.traits.affinity_weight == pytest.approx(np.median(fitted.affinity_weights), rel=1e-5)
     assert fitted.traits == TRAITS.replace(affinity_weight=fitted.traits.affinity_weight)
 
 
@@ -93,8 +95,8 @@ def test_the_more_people_follow_their_taste_the_larger_the_weight() -> None:
     found = [weight_found(weight, 12) for weight in (0.0, 3.0, 5.0, 8.0)]
     assert found[0] < 0.3
     assert found[0] + 0.3 < found[1]
-    assert found[1] + 1 < found[2]
-    assert found[2] + 1 < found[3] < 8
+    assert found[1] + 0.5 < found[2]
+    assert found[2] + 0.5 < found[3] < 8
 
 
 def test_a_longer_log_does_not_weaken_the_affinity() -> None:
@@ -106,31 +108,6 @@ def test_a_log_of_nothing_but_repeats_is_refused() -> None:
     log = log_of(np.repeat(np.arange(30), 6).reshape(30, 6))
     with pytest.raises(InputError, match="the last item of 0 users is new to them; at least 20 are needed"):
         fit(bundled_items(), log, TRAITS, seed=0)
-
-
-def test_what_was_rated_low_is_no_taste() -> None:
-    """Five items around one direction rated 5, five around the next rated 1; those without a rating count as liked."""
-    rng = np.random.default_rng(4)
-    liked = np.arange(60) % DIRECTIONS
-    directions = np.concatenate([np.tile(liked, (6, 1)), np.tile((liked + 1) % DIRECTIONS, (5, 1))]).T  # (60, 11)
-    items = directions * PER_DIRECTION + rng.integers(0, PER_DIRECTION, directions.shape)
-    values = np.tile([5.0] * 5 + [np.nan] + [1.0] * 5, (60, 1))
-    order = rng.permuted(np.tile(np.arange(11), (60, 1)), axis=1)
-    log = log_of(np.take_along_axis(items, order, axis=1), np.take_along_axis(values, order, axis=1))
-    population = fit(bundled_items(), log, TRAITS, seed=0)
-    assert population.tastes[np.arange(60), :, liked[population.codes]].min() > 0.95
-
-
-def test_two_interests_are_both_found() -> None:
-    rng = np.random.default_rng(5)
-    first = np.arange(60) % DIRECTIONS
-    directions = np.where(np.arange(12) % 2 == 0, first[:, None], (first[:, None] + 2) % DIRECTIONS)
-    log = log_of(directions * PER_DIRECTION + rng.integers(0, PER_DIRECTION, directions.shape))
-    population = fit(bundled_items(), log, TRAITS, seed=0, n_interests=2)
-    tastes, first = population.tastes, first[population.codes]
-    for direction in (first, (first + 2) % DIRECTIONS):
-        # (6 centre + 2 mean), where the mean is half of either: cosine 7 / sqrt(50) = 0.99
-        assert tastes[np.arange(60), :, direction].max(axis=1).min() > 0.95
 
 
 def test_people_with_few_interactions_are_left_out_and_histories_are_the_last_items() -> None:
@@ -202,14 +179,16 @@ def test_a_random_item_is_clicked_at_the_base_rate(fitted: FittedPopulation) -> 
 
 
 def test_the_level_is_that_of_the_very_people() -> None:
-    """Where items do not differ, nothing but the people's own levels is left, and their mean is exact."""
+    """Over all items; it was set on 64 of them, drawn for each person."""
     vectors = np.tile(np.eye(D, dtype=np.float32)[0], (240, 1))
     items = WorldItems(vectors, np.zeros(240, np.float32), np.zeros(240, np.int32), 1)
     population = fit(items, planted_log(n=40), TRAITS, seed=0)
     bias = population.visit(np.arange(40)).traits[:, Trait.CLICK_BIAS].astype(float)
-    rates = 1 / (1 + np.exp(-bias - population.traits.affinity_weight))
-    assert rates.std() > 0.02
-    assert rates.mean() == pytest.approx(TRAITS.base_click_rate, abs=1e-6)
+    own = population.tastes[:, 0] @ population.items.vectors.T  # (people, items); appeal may still differ
+    logits = population.affinity_weights[:, None] * own + population.traits.appeal_weight * population.items.appeal
+    rates = 1 / (1 + np.exp(-bias[:, None] - logits))  # (people, items)
+    assert rates.mean(axis=1).std() > 0.02
+    assert abs(rates.mean() - TRAITS.base_click_rate) < 4 * rates.std() / np.sqrt(40 * 64)
 
 
 def test_visits_leave_the_fit_alone(fitted: FittedPopulation) -> None:

@@ -78,10 +78,14 @@ def test_a_step_is_the_formulas(traits: Traits, slate: int, choice: str) -> None
     items = random_items()
     if traits is ALL:
         lives = np.random.default_rng(3).integers(-2, 5, 40).astype(np.int32)
+        pleasures = np.random.default_rng(4).normal(size=(40, 3)).astype(np.float32)
         items = replace(items, quality=items.appeal[::-1].copy(), released=lives, expires=lives + np.int32(4))
+        items = replace(items, pleasures=pleasures)
     rewards = RewardWeights(1.0, 0.5, 3.0, 0.01)
     world = World(items, choice, rewards, slate, shown_capacity=3 * slate, season_period=5, max_gap=8)
     users = random_users(n, items, traits=traits)
+    if traits is ALL:
+        users = replace(users, likings=np.random.default_rng(5).normal(size=(n, 3)).astype(np.float32))
     state = world.start(users, np.arange(n, dtype=np.uint64) * 2**33)
     total: dict[str, float] = {}
     for page in range(6):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from zsr_sim.evaluation.across import across_worlds, order_agreement
 from zsr_sim.evaluation.planning import plan, plan_words
 from zsr_sim.experiment import Scene
 from zsr_sim.learning import POLICY_GRADIENT, count_phases, require_trainable
-from zsr_sim.other_worlds import other_users
+from zsr_sim.other_worlds import agents_in, other_users
 from zsr_sim.runs import RESULTS, WALKS, Run, require_free
 
 DEMO_BASELINE = "similarity"
@@ -145,7 +145,8 @@ def _other_worlds(
     found = []
     for replicate in range(count):
         users = other_users(scene, replicate)
-        other = Trial(scene.world, users, trial.agents, trial.baseline, job, trial.horizon)
+        world = replace(scene.world, items=users.items)
+        other = Trial(world, users, agents_in(world, trial.agents), trial.baseline, job, trial.horizon)
         other.run(job.users, phases, "other worlds", (replicate, count))
         found.append(other.results({}))
         trial.failed |= other.failed
