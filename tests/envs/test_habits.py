@@ -16,7 +16,8 @@ TRAITS = Traits()
 
 def flat(n: int = N_ITEMS) -> TasteModel:
     """Everything is as good as anything else."""
-    return TasteModel(np.zeros(n, np.float32), *np.zeros((2, n, 2), np.float32), np.zeros(2, np.float32))
+    places, pulls = np.zeros((2, n, 2), np.float32)
+    return TasteModel(np.zeros(n, np.float32), places, pulls, np.zeros(2, np.float32))
 
 
 def test_sessions_by_hand() -> None:
@@ -52,14 +53,14 @@ def test_planted_habits_come_back() -> None:
     log = lived()
     last = log.starts[1:][np.diff(log.starts) >= 5] - 1
     found = habits(log, last, NO_TASTE, flat(), TRAITS, seed=0)
-    leaving, returning, repeats = (found[name] for name in ("leave_bias", "return_rate", "repeat_penalty"))
     # The law ends a session with probability sigmoid(bias - slope * 1/2) after a page of one item.
-    for estimate, truth in ((leaving, np.log(1 / 3) + 0.5 * TRAITS.leave_slope), (returning, 0.1), (repeats, 2.0)):
-        assert estimate.standard_error is not None
-        assert abs(estimate.value - truth) < 3 * estimate.standard_error
-    assert leaving.standard_error < 0.05
-    assert returning.standard_error < 0.005
-    assert repeats.standard_error < 0.5
+    planted = {"leave_bias": (np.log(1 / 3) + 0.5 * TRAITS.leave_slope, 0.05), "return_rate": (0.1, 0.005)}
+    planted["repeat_penalty"] = (2.0, 0.5)
+    for name, (truth, precision) in planted.items():
+        error = found[name].standard_error
+        assert error is not None
+        assert error < precision
+        assert abs(found[name].value - truth) < 3 * error
 
 
 def test_a_love_of_repeats_is_told_and_not_turned_round() -> None:

@@ -56,8 +56,9 @@ def test_a_taste_is_a_sum_by_hand() -> None:
         np.array([0.0, 0.0, 0.5], np.float32),
     )  # fmt: skip
     found = model.tastes(np.array([0, 1, 2, 2], np.int32), np.array([0, 2, 4]), np.array([2, 4, 4]))
+    two = 2 / 2**0.75
     np.testing.assert_allclose(
-        found, [[2 / 2**0.75, 2 / 2**0.75, -0.5], [0, 0, 4 / 2**0.75 - 0.5], [0, 0, 0]], rtol=1e-6
+        found, np.array([[two, two, -0.5], [0.0, 0.0, 2 * two - 0.5], [0.0, 0.0, 0.0]]), rtol=1e-6
     )
 
 
