@@ -36,4 +36,6 @@ def test_a_weight_stays_above_its_bound() -> None:
 
 def test_a_ratio_is_events_per_trial() -> None:
     """Left over: 2 - 4 / 2, 0 - 2 / 2 and 2 - 2 / 2, that is 0, -1 and 1."""
-    assert ratio(np.array([2.0, 0.0, 2.0]), np.array([4.0, 2.0, 2.0])) == (0.5, pytest.approx(np.sqrt(2) / 8))
+    rate, error = ratio(np.array([2.0, 0.0, 2.0]), np.array([4.0, 2.0, 2.0]))
+    assert rate == 0.5
+    assert error == pytest.approx(np.sqrt(2) / 8)
