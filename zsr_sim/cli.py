@@ -214,6 +214,8 @@ def bench(
         str | None,
         typer.Option(metavar="[NAME]", help="measure the users alone, in a named world [everything]"),
     ] = None,
+    histories: Annotated[bool, typer.Option("--histories", help="measure the loop with each history encoder")] = False,
+    encoders: Annotated[bool, typer.Option("--encoders", help="measure text encoders and their cache")] = False,
     repetitions: Annotated[int, typer.Option(min=1, help="of each measurement")] = 5,
     config: Config = None,
     assignments: Set = None,
@@ -225,6 +227,15 @@ def bench(
         from zsr_sim.world_bench import bench_world
 
         found = bench_world(world, repetitions, shown.line)
+    elif encoders:
+        from zsr_sim.encoder_bench import bench_encoders
+
+        found = bench_encoders(data, repetitions, shown.line)
+    elif histories:
+        from zsr_sim.config import load_settings
+        from zsr_sim.history_bench import bench_histories
+
+        found = bench_histories(data, load_settings(config, assignments), repetitions, shown.line)
     else:
         from zsr_sim.bench import bench as measure
         from zsr_sim.config import load_settings

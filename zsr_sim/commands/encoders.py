@@ -26,11 +26,10 @@ from zsr_sim.commands.ranking import Question, ground_of, try_protocols
 from zsr_sim.config import POOLED, HistorySettings, Settings, load_settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.encoders.causal import require_causal
-from zsr_sim.encoders.history import Reads
-from zsr_sim.envs.visits import simulate
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.evaluation.estimates import estimate_mean
 from zsr_sim.experiment import Scene, fingerprint, make_scene
+from zsr_sim.history_bench import play
 from zsr_sim.reporting.numbers import with_interval
 from zsr_sim.runs import RESULTS, Run, require_free
 from zsr_sim.trained import OnProgress
@@ -165,21 +164,9 @@ def _speed(scene: Scene) -> float:
 
 def _play(scene: Scene, history: HistorySettings, tasting: Tasting, settings: Settings) -> dict[str, Any]:
     """The return of `similarity` and the speed of its loop, reading included."""
-    scene = scene.reading(history)
-    agent = Similarity(scene.retrieval, scene.world.slate_size)
-    begin = time.perf_counter()
-    ids = np.arange(tasting.visits, dtype=np.int64)
-    visits = simulate(scene.world, scene.test, ids, agent, luck_of(tasting.seed), settings.world.horizon)
-    seconds = time.perf_counter() - begin
+    visits, figures = play(scene.reading(history), tasting.visits, luck_of(tasting.seed), settings.world.horizon)
     found = estimate_mean(visits.returns, visits.people)
-    reads = Reads() if scene.retrieval.history is None else scene.retrieval.history.reads
-    return {
-        "return": {"mean": found.mean, "ci95": list(found.ci95)},
-        "user_steps_per_second": float(visits.pages.sum()) / seconds,
-        "cache_hits": reads.hit_share,
-        "mib_kept": reads.kept / (1 << 20),
-        "forgotten": reads.forgotten,
-    }
+    return {"return": {"mean": found.mean, "ci95": list(found.ci95)}} | figures
 
 
 def encoder_table(rows: Sequence[dict[str, Any]]) -> list[str]:

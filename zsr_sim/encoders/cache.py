@@ -21,6 +21,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,7 @@ MAGIC = b"zsrvec1\n"
 HEADER = struct.Struct("<8sQQ")  # magic, count, dimensions
 SUFFIX = ".vectors"
 SHARD_TEXTS = 2048  # texts per shard: what a kill can lose
+_MOST_THREADS = 4  # memory is what limits, not cores
 FOLDER_VARIABLE = "ZSR_SIM_CACHE"
 
 
@@ -100,15 +102,15 @@ class VectorCache:
         found = np.zeros(len(digests), dtype=np.bool_)
         shards = self._open_shards(fingerprint, dimensions)
         while shards:
-            damaged = []
-            for shard, rows, wanted in _located(shards, digests):
-                entries = shard.vectors[rows]  # (wanted, d)
-                stored = shard.digests[rows], shard.checks[rows]
-                if not _sound(digests[wanted], entries, *stored):
-                    _discard(shard.path, "an entry does not match its checksum")
-                    damaged.append(shard)
-                vectors[wanted] = entries
+            parts = list(_located(shards, digests))
+            # Copying and checking is memory traffic, for which numpy lets other threads run.
+            with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as threads:
+                sound = list(threads.map(lambda part: _copy(part, digests, vectors), parts))
+            for _, _, wanted in parts:
                 found[wanted] = True
+            damaged = [shard for (shard, _, _), whole in zip(parts, sound, strict=True) if not whole]
+            for shard in damaged:
+                _discard(shard.path, "an entry does not match its checksum")
             if not damaged:
                 break
             # What the damaged ones gave is forgotten; a sound shard may hold the same text.
@@ -242,6 +244,18 @@ def _checks(digests: Digests, vectors: Vectors) -> Words:
     return digests[:, 0] + bits
 
 
+def _copy(part: tuple[Shard, Rows, Rows], digests: Digests, vectors: Vectors) -> bool:
+    """Copy entries of a shard to their places in `vectors` (n, d); returns whether they are what was written."""
+    shard, rows, wanted = part
+    if wanted[-1] - wanted[0] == len(wanted) - 1 and (np.diff(wanted) == 1).all():  # as they were written: one copy
+        entries = vectors[wanted[0] : wanted[-1] + 1]
+        np.take(shard.vectors, rows, axis=0, out=entries, mode="clip")  # "raise" would copy twice
+    else:
+        entries = shard.vectors[rows]  # (wanted, d)
+        vectors[wanted] = entries
+    return _sound(digests[wanted], entries, shard.digests[rows], shard.checks[rows])
+
+
 def _sound(digests: Digests, vectors: Vectors, stored_digests: Digests, stored_checks: Words) -> bool:
     return bool((stored_digests == digests).all() and (stored_checks == _checks(digests, vectors)).all())
 
@@ -249,13 +263,14 @@ def _sound(digests: Digests, vectors: Vectors, stored_digests: Digests, stored_c
 def _located(shards: list[Shard], digests: Digests) -> Iterator[tuple[Shard, Rows, Rows]]:
     """Where digests stand: for each shard that holds some, its rows and the indices of `digests` they answer."""
     stored = np.concatenate([shard.digests for shard in shards])  # (total, 4)
-    order = np.argsort(stored[:, 0], kind="stable")
+    order = np.argsort(stored[:, 0])
     # The first word finds the place; the caller compares all four. Two texts that share a first word (odds 1e-8 among a
     # million) would have each other's shards encoded again, never a wrong vector.
-    place = np.searchsorted(stored[order, 0], digests[:, 0]).clip(max=len(order) - 1)
-    at = order[place]  # (n,) position in `stored`
+    asked = np.argsort(digests[:, 0])  # looked up in order: each search begins near the one before, in memory, too
+    at = np.empty(len(digests), dtype=np.intp)  # (n,) position in `stored`
+    at[asked] = order[np.searchsorted(stored[order, 0], digests[asked, 0]).clip(max=len(order) - 1)]
     hits = np.flatnonzero(stored[at, 0] == digests[:, 0])
-    hits = hits[np.argsort(at[hits], kind="stable")]
+    hits = hits[np.argsort(at[hits], kind="stable")]  # of one shard side by side, each shard's in the order asked
     ends = np.cumsum([len(shard.digests) for shard in shards])
     bounds = np.searchsorted(at[hits], ends)
     for shard, end, start, stop in zip(shards, ends, [0, *bounds[:-1]], bounds, strict=True):
