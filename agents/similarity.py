@@ -76,7 +76,4 @@ class Similarity:
 
 def taste_of(observation: Observation, retrieval: Retrieval, decay: float = DECAY) -> NDArray[np.float32]:
     """What the history comes to, or the profile of a user without one, float32 (n, d); zeros for who has neither."""
-    tastes = retrieval.read(observation, decay)
-    if observation.profiles is None:
-        return tastes
-    return np.where(tastes.any(axis=1, keepdims=True), tastes, observation.profiles).astype(np.float32)
+    return retrieval.read(observation, decay)

@@ -242,3 +242,42 @@ def test_candidates_by_hand(tmp_path: Path) -> None:
     path.write_text("id\nb\n", encoding="utf-8")
     with pytest.raises(InputError, match="no column 'item_id'"):
         read_candidates(path, CATALOGUE)
+
+
+def items_of(path: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in rows_of(path):
+        found.setdefault(row["user_id"], []).append(row["item_id"])
+    return found
+
+
+def test_a_profile_makes_somebody_of_a_user_without_history() -> None:
+    """`nobody` has no known item, `new` does not even occur in the histories; `7` is known by a history already."""
+    topic = TOPICS[2]
+    rows = ["user_id,interests,age", f"new,{topic},30", f"nobody,{topic},", f"7,{TOPICS[0]},40", "blank,,"]
+    Path("users.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    recommend("without.csv", "--k", "5")
+    found = json.loads(recommend("with.csv", "--k", "5", "--profiles", "users.csv", "--json").stdout)
+    assert (found["users"], found["users_known_by_profile"], found["users_without_known_items"]) == (5, 2, 3)
+    before, after = items_of("without.csv"), items_of("with.csv")
+    assert (after["007"], after["7"]) == (before["007"], before["7"])
+    assert after["blank"] == before["nobody"]  # neither: what is most popular
+    assert after["nobody"] != before["nobody"]
+    assert sum(item.startswith("i2") for item in after["new"]) >= 4  # of that topic
+
+
+@pytest.mark.parametrize("history", ["attention", "text", "pooled"])
+def test_profiles_serve_every_history_encoder(history: str) -> None:
+    words = ("--k", "5", "--set", f"history.encoder={history}", "history.steps=5", "history.items=2")
+    Path("somebody.csv").write_text(f"user_id,text\nnew,all about {TOPICS[2]}\n", encoding="utf-8")
+    recommend(f"{history}.csv", "--profiles", "somebody.csv", *words)
+    found = [row["item_id"] for row in rows_of(f"{history}.csv") if row["user_id"] == "new"]
+    assert sum(item.startswith("i2") for item in found) >= 4
+
+
+def test_profiles_alone_are_enough_and_nothing_is_not() -> None:
+    start = ("recommend", "--data", "data", "--agent", "similarity", "--out", "alone.csv", "--k", "3")
+    Path("somebody.csv").write_text(f"user_id,text\nnew,all about {TOPICS[2]}\n", encoding="utf-8")
+    zsr_sim(*start, "--profiles", "somebody.csv", "--set", *ASSIGNMENTS)
+    assert [row["user_id"] for row in rows_of("alone.csv")] == ["new"] * 3
+    assert "for whom? name --histories, --profiles, or both" in zsr_sim(*start, "--set", *ASSIGNMENTS, code=2).stderr

@@ -144,8 +144,14 @@ def compare(
 def recommend(
     data: Data,
     agent: Annotated[str, typer.Option(help="a name (zsr-sim list agents), a run folder, module:Class")],
-    histories: Annotated[Path, typer.Option(help="user_id, item_id, timestamp; of anybody (.csv .parquet .jsonl)")],
     out: Annotated[Path, typer.Option(help="user_id, item_id, rank, score (.csv .parquet .jsonl)")],
+    histories: Annotated[
+        Path | None, typer.Option(help="user_id, item_id, timestamp; of anybody (.csv .parquet .jsonl)")
+    ] = None,
+    profiles: Annotated[
+        Path | None,
+        typer.Option(help="user_id, and text or columns: who has no history is known by it", show_default=False),
+    ] = None,
     k: Annotated[int, typer.Option("--k", min=1, help="items for each user")] = 20,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="items of the history may come again")] = False,
     candidates: Annotated[
@@ -159,11 +165,26 @@ def recommend(
     assignments: Set = None,
     as_json: Json = False,
 ) -> None:
-    """The best items for given histories, also of people and items that no log has seen."""
+    """The best items for given histories, also of people and items that no log has seen.
+
+    Who has neither a history nor a profile gets what is most popular.
+    """
     from zsr_sim.commands import recommend as command
 
     request = command.Request(
-        data, agent, histories, out, k, keep_seen, candidates, explain, seed, encoder, config, assignments or []
+        data,
+        agent,
+        histories,
+        out,
+        k,
+        keep_seen,
+        candidates,
+        profiles,
+        explain,
+        seed,
+        encoder,
+        config,
+        assignments or [],
     )
     found = command.recommend(request, screen(as_json))
     say(found if as_json else {}, [], as_json)

@@ -112,6 +112,14 @@ class Scene:
         """Where each parameter of the users comes from; empty for made-up users."""
         return self.test.report if isinstance(self.test, FittedPopulation) else ()
 
+    def place(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Where texts that are no items lie in the item space, such as profiles; unit length, float32 (n, d).
+
+        Raises InputError for a text that the encoder cannot read.
+        """
+        vectors, _ = encode_texts(texts, self.text_encoder, VectorCache())
+        return unit(self.space.project(vectors, self.space.centre(self.text_vectors)))
+
     def describe(self) -> dict[str, object]:
         """What a reader of results needs to know of this world; JSON-ready."""
         users = "fitted to the log" if self.fitted else "made up from the catalogue"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zsr_sim
@@ -122,6 +122,7 @@ def test_long_work_is_kept_in_several_shards(cache: VectorCache, monkeypatch: py
     assert np.array_equal(vectors, vectors_of(shuffled))
 
 
+@settings(deadline=None)  # files and threads, on a machine that others use
 @given(runs=st.lists(st.lists(st.text(max_size=4), max_size=12), max_size=4))
 def test_any_texts_come_back_in_their_order(runs: list[list[str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ from zsr_sim.catalogue import Catalogue
 from zsr_sim.commands.rankers import find_ranker
 from zsr_sim.config import load_settings
 from zsr_sim.console import Phases, Screen
-from zsr_sim.datasets.histories import Histories, read_candidates, read_histories
+from zsr_sim.datasets.histories import NOBODY, Histories, read_candidates, read_histories, read_profiles
 from zsr_sim.datasets.tables import SUFFIXES
 from zsr_sim.encoders.cache import VectorCache, encode_texts
 from zsr_sim.encoders.text import load_encoder
@@ -40,11 +40,12 @@ class Request:
 
     data: str
     agent: str
-    histories: Path
+    histories: Path | None
     out: Path
     k: int = 20
     keep_seen: bool = False
     candidates: Path | None = None
+    profiles: Path | None = None
     explain: bool = False
     seed: int = 0
     encoder: str | None = None
@@ -71,7 +72,7 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
     ranker = find_ranker(request.agent)
     with Phases(screen) as phases:
         scene = make_scene(request.data, settings.world, request.encoder, phases.encoding)
-        histories = read_histories(request.histories, scene.dataset.catalogue)
+        histories, texts = _people(request, scene)
         scene, allowed = _scene_of_candidates(_whole_log(scene), request)
         scene = scene.reading(settings.history)
         agent = ranker.build(
@@ -83,7 +84,8 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
         screen.line(note)
     if scene.dataset.interactions is None:
         screen.line(f"{scene.dataset.catalogue.name} has no log: what counts as popular is made up")
-    parts = list(_blocks(agent, histories, allowed, request))
+    profiles = _profiles(scene, histories, texts)
+    parts = list(_blocks(agent, histories, profiles, allowed, request))
     table = _table(parts, histories, scene.dataset.catalogue)
     request.out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(request.out, _content(table, suffix, request.out.suffix == ".gz"))
@@ -99,7 +101,26 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
         "candidates": int(allowed.sum()),
         "unknown_interactions": histories.unknown,
         "users_without_known_items": histories.strangers,
+        "users_known_by_profile": int(((np.diff(histories.starts) == 0) & profiles.any(axis=1)).sum()),
     } | ({"explanations": explained} if request.explain else {})
+
+
+def _people(request: Request, scene: Scene) -> tuple[Histories, dict[str, str]]:
+    """Whom to recommend to, and what is known of some of them as text: the profiles that were given, and the data's."""
+    if request.histories is None and request.profiles is None:
+        raise InputError("recommend: for whom? name --histories, --profiles, or both")
+    known = {} if request.profiles is None else read_profiles(request.profiles)
+    histories = NOBODY if request.histories is None else read_histories(request.histories, scene.dataset.catalogue)
+    return histories.with_users(known), (scene.dataset.profiles or {}) | known
+
+
+def _profiles(scene: Scene, histories: Histories, texts: dict[str, str]) -> NDArray[np.float32]:
+    """Where each user's profile lies in the item space, float32 (n, d); zeros for users without one."""
+    rows = [row for row, name in enumerate(histories.user_ids) if texts.get(name, "").strip()]
+    profiles = np.zeros((len(histories), scene.vectors.shape[1]), dtype=np.float32)
+    if rows:
+        profiles[rows] = scene.place([texts[histories.user_ids[row]] for row in rows])
+    return profiles
 
 
 def _suffix(request: Request) -> str:
@@ -108,7 +129,7 @@ def _suffix(request: Request) -> str:
     suffix = Path(name).suffix
     if suffix not in SUFFIXES or (suffix == ".parquet" and name != request.out.name):
         raise InputError(f"--out {request.out}: expected a name that ends in .csv, .jsonl (each also .gz) or .parquet")
-    for given in (request.histories, request.candidates):
+    for given in (request.histories, request.candidates, request.profiles):
         if given is not None and given.exists() and request.out.exists() and given.samefile(request.out):
             raise InputError(f"--out {request.out} is a file that is read; choose another name")
     if request.out.is_dir() or any(parent.is_file() for parent in request.out.parents):
@@ -155,11 +176,14 @@ def _with_items(scene: Scene, new: Catalogue, encoder: str | None) -> Scene:
 
 
 def _blocks(
-    agent: CheckedAgent, histories: Histories, allowed: NDArray[np.bool_], request: Request
-) -> Iterator[Recommended]:
+    agent: CheckedAgent, histories: Histories, profiles: NDArray[np.float32], allowed: NDArray[np.bool_],
+    request: Request,
+) -> Iterator[Recommended]:  # fmt: skip
     """The best items, so many users at once that their scores fit into memory."""
     whole = Observation.of_histories(histories.windows(HISTORY_LENGTH), request.seed)
-    whole = replace(whole, users=id_keys(histories.user_ids))  # luck that does not depend on who else is in the file
+    whole = replace(
+        whole, users=id_keys(histories.user_ids), profiles=profiles
+    )  # luck that does not depend on who else is in the file
     step = block_rows(len(allowed))
     for start in range(0, len(histories), step):
         observation = whole.take(slice(start, start + step))

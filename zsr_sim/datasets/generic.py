@@ -31,10 +31,10 @@ def _read(folder: Path, text_columns: tuple[str, ...] | None) -> Dataset:
     if impressions:
         dataset = dataset.with_impressions(*read_impressions(impressions, dataset.catalogue))
     users = find_table(folder, "users")
-    return dataset.with_profiles(_profiles(read_table(users))) if users else dataset
+    return dataset.with_profiles(profiles_of(read_table(users))) if users else dataset
 
 
-def _profiles(table: Table) -> dict[str, str]:
+def profiles_of(table: Table) -> dict[str, str]:
     """User id -> its `text`, or all other columns joined as `name: value` in the order of the file."""
     user_ids, names = ids(table, "user_id"), [str(name) for name in table.frame.columns if name != "user_id"]
     twice = user_ids.duplicated()

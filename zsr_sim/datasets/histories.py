@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from zsr_sim.catalogue import Catalogue
 from zsr_sim.datasets.assemble import TEXT_COLUMNS, assemble
 from zsr_sim.datasets.columns import ids, timestamps
 from zsr_sim.datasets.files import shown
+from zsr_sim.datasets.generic import profiles_of
 from zsr_sim.datasets.tables import read_table
 from zsr_sim.errors import InputError
 
@@ -44,6 +46,13 @@ class Histories:
     def seen(self, user: int) -> npt.NDArray[np.int32]:
         """Everything that a person consumed."""
         return self.items[self.starts[user] : self.starts[user + 1]]
+
+    def with_users(self, user_ids: Iterable[str]) -> Histories:
+        """The same people and, behind them, those of `user_ids` who are not among them, without any item."""
+        known = set(self.user_ids)
+        more = [name for name in user_ids if name not in known]
+        starts = np.concatenate([self.starts, np.full(len(more), self.starts[-1])])
+        return replace(self, user_ids=(*self.user_ids, *more), starts=starts)
 
     def windows(self, length: int) -> npt.NDArray[np.int32]:
         """The latest items of each person, int32 (n, length), most recent last, padded left with -1."""
@@ -79,6 +88,17 @@ def read_histories(path: Path, catalogue: Catalogue) -> Histories:
         note = f"{found.strangers:,} of {len(found):,} users have no known item: they get what a new user gets"
         return Histories(found.user_ids, found.items, found.starts, found.unknown, (*notes, note))
     return found
+
+
+NOBODY = Histories((), np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64), 0, ())
+
+
+def read_profiles(path: Path) -> dict[str, str]:
+    """Read a file of users: user_id, and a text or columns that describe who it is; user id -> text, perhaps empty.
+
+    Raises InputError for a file that cannot be read, a missing column, or a user who occurs twice.
+    """
+    return profiles_of(read_table(path))
 
 
 def read_candidates(path: Path, catalogue: Catalogue) -> tuple[npt.NDArray[np.int64], Catalogue | None]:

@@ -70,13 +70,18 @@ class Retrieval:
         return out
 
     def read(self, observation: Observation, decay: float = 0.9) -> NDArray[np.float32]:
-        """What the users' histories come to, float32 (n, d), unit length; zeros for a user without one.
+        """What the users' histories come to, float32 (n, d), unit length.
 
-        decay: of the pooled mean; a history encoder that was named has its own ways.
+        A user without one is where the profile is; a user who has neither gets zeros. decay: of the pooled mean; a
+        history encoder that was named has its own ways.
         """
         if self.history is None:
-            return pooled(observation.histories, self.vectors, decay)
-        return self.history.encode(observation.histories)
+            tastes = pooled(observation.histories, self.vectors, decay)
+        else:
+            tastes = self.history.encode(observation.histories)
+        if observation.profiles is None:
+            return tastes
+        return np.where(tastes.any(axis=1, keepdims=True), tastes, observation.profiles).astype(np.float32)
 
     def by_history(self, observation: Observation, k: int) -> NDArray[np.int32]:
         """The items most similar to what the history comes to."""
