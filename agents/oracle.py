@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsr_sim.compiled import batched, law
+from zsr_sim.envs.asked import AskedWorld
 from zsr_sim.envs.choice import affinity, relevance, sigmoid
 from zsr_sim.envs.feedback import dwell_median, reaction_probability, worth
 from zsr_sim.envs.noise import Purpose, uniforms
@@ -137,7 +138,11 @@ def page_values(world: World, state: WorldState, pool: NDArray[np.int32] | None 
 
     With position-based choice the expected reward of a page is the sum over its positions of examination times this;
     purchases that arrive later are not in it. 0 for an item that cannot be had.
+
+    Raises InputError where a language model answers in the users' place: no law says what it will answer.
     """
+    if isinstance(world, AskedWorld):
+        raise InputError("an oracle knows laws, not a language model's answers; leave it out or set users=distilled")
     if pool is None:
         everything = np.arange(len(world.items), dtype=np.int32)[None, :]
         pool = np.broadcast_to(everything, (len(state.steps), len(world.items)))

@@ -37,6 +37,17 @@ def affinity(tastes: NDArray[np.float32], user: int, items: NDArray[np.float32],
 
 
 @law
+def attraction(traits: NDArray[np.float32], user: int, cosine: float, appeal: float) -> float:
+    """What of `relevance` is about user and item alone, whatever has happened before: an answer of others replaces it.
+
+    click_bias + affinity_weight * cosine + appeal_weight * appeal.
+    """
+    logit: float = traits[user, Trait.CLICK_BIAS] + traits[user, Trait.AFFINITY_WEIGHT] * cosine
+    logit += traits[user, Trait.APPEAL_WEIGHT] * appeal
+    return logit
+
+
+@law
 def relevance(
     traits: NDArray[np.float32], user: int, cosine: float, appeal: float, bored: float, season: float, repeated: bool
 ) -> float:

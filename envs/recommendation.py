@@ -156,6 +156,8 @@ class RecommendationEnv(VisitEnv[np.int64 | int]):
         generator: a trained sequence GAN, for half of the candidates; None for retrieved candidates alone.
         population: "train", or "test": the users that are kept for evaluation, none of whom is among the former.
         observe: "partial", what a recommender knows; "state": the user's hidden state beside it.
+        users: "laws"; "llm" or "llm:MODEL", a language model answers in the users' place; "distilled", laws fitted to
+            its answers (`zsr_sim.readers`). None: as the settings say.
         render_mode: "ansi", or None.
 
     Raises:

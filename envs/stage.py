@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from zsr_sim.config import POOLED, HistorySettings, WorldSettings
+from zsr_sim.config import POOLED, HistorySettings, WorldSettings, with_users
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.world import World
@@ -130,6 +130,7 @@ class StageOptions(TypedDict, total=False):
     population: str
     observe: str
     history: HistorySettings
+    users: str | None
 
 
 def make_stage(
@@ -142,6 +143,7 @@ def make_stage(
     population: str = "train",
     observe: str = "partial",
     history: HistorySettings = POOLED,
+    users: str | None = None,
 ) -> Stage:
     """Build the parts from a data set; the arguments are those of `RecommendationEnv`.
 
@@ -162,7 +164,12 @@ def make_stage(
         raise InputError(f"population is {population!r}; one of {', '.join(POPULATIONS)} expected{hint}")
     if not isinstance(history, HistorySettings):
         raise InputError(f"history is {history!r}; a zsr_sim.config.HistorySettings expected, or nothing for pooled")
-    scene = _scene(str(data), encoder, settings or WorldSettings.named(str(world or "standard")), history)
+    settings = settings or WorldSettings.named(str(world or "standard"))
+    if users is not None:
+        settings = with_users(settings, users)
+    if observe == "state" and settings.users.startswith("llm"):
+        raise InputError("observe is 'state', but what users='llm' are like inside is a language model; use 'partial'")
+    scene = _scene(str(data), encoder, settings, history)
     source: CandidateSource
     if generator is None:
         source = RetrievalCandidates(scene.retrieval, scene.world.slate_size, n_candidates)

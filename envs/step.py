@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsr_sim.compiled import bare, batched, inlined, law
-from zsr_sim.envs.choice import CASCADE, LOGIT, affinity, cascade_reach, examination, relevance, sigmoid
+from zsr_sim.envs.choice import CASCADE, LOGIT, affinity, attraction, cascade_reach, examination, relevance, sigmoid
 from zsr_sim.envs.dynamics import (
     drift,
     enjoyment,
@@ -104,9 +104,13 @@ class UserColumns(NamedTuple):
 
 
 class PageColumns(NamedTuple):
-    """The pages, int32 (n, slate), and the columns of `Feedback`, which are filled in."""
+    """The pages, int32 (n, slate), answers (see `World.step`), and the columns of `Feedback`, which are filled in.
+
+    answers: float32 (n, slate), or (0, slate) where the laws alone say what attracts.
+    """
 
     slates: I32
+    answers: F32
     clicks: Bools
     likes: Bools
     purchases: Bools
@@ -136,7 +140,7 @@ def _judge(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, ru
     """Relevance of each item on the page to user i, and its worth once it is clicked."""
     traits, step = users.traits, users.steps[i]
     decay, repeats = traits[i, Trait.EXAMINATION_DECAY], traits[i, Trait.REPEAT_PENALTY] > 0.0
-    lift = traits[i, Trait.APPEAL_WEIGHT]
+    lift, answered = traits[i, Trait.APPEAL_WEIGHT], page.answers.shape[0] > 0
     phase = step % items.seasons.shape[0] if traits[i, Trait.SEASON_WEIGHT] > 0.0 else 0
     for j in range(page.slates.shape[1]):
         item = page.slates[i, j]
@@ -147,6 +151,8 @@ def _judge(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, ru
         repeated = repeats and _contains(users.histories, i, item)
         bored, season = users.boredom[i, topic], items.seasons[phase, topic]
         out.relevance[j] = relevance(traits, i, cosine, appeal, bored, season, repeated)
+        if answered:
+            out.relevance[j] += page.answers[i, j] - attraction(traits, i, cosine, appeal)
         quality = items.facts[item, Fact.QUALITY]
         out.worth[j] = worth(lift, out.relevance[j], appeal, quality, users.likings, i, items.pleasures, item)
         out.looks[j] = examination(items.log_positions[j], decay)

@@ -166,8 +166,14 @@ class World:
             shown=np.full((n, self.shown_capacity // self.slate_size, self.slate_size), -1, dtype=np.int32),
         )
 
-    def step(self, state: WorldState, slates: NDArray[np.int32]) -> Feedback:
+    def step(
+        self, state: WorldState, slates: NDArray[np.int32], answers: NDArray[np.float32] | None = None
+    ) -> Feedback:
         """Show each present user a slate, int32 (n, slate_size) of item rows without repeats; `state` changes in place.
+
+        answers: float32 (n, slate_size), log-odds with which somebody else, such as a language model, says that the
+        user clicks an item that is looked at; they take the place of taste and appeal (`choice.attraction`), all other
+        laws stay.
 
         Raises InputError for slates of another shape or without integers, an item that is not in the catalogue, or an
         item twice on a page (the rows of users who have left are checked, too).
@@ -180,8 +186,11 @@ class World:
             state.satisfaction, state.patience, state.sessions, state.pending, state.histories, state.shown,
             state.users.likings,
         )  # fmt: skip
+        if answers is None:
+            answers = np.empty((0, self.slate_size), dtype=np.float32)
+        answers = np.ascontiguousarray(answers, dtype=np.float32)
         page = PageColumns(
-            slates, feedback.clicks, feedback.likes, feedback.purchases, feedback.skips, feedback.unavailable,
+            slates, answers, feedback.clicks, feedback.likes, feedback.purchases, feedback.skips, feedback.unavailable,
             feedback.dwell, feedback.probabilities, feedback.left, feedback.leave_probability, feedback.gaps,
             feedback.reward, feedback.expected_reward, feedback.amounts,
         )  # fmt: skip

@@ -34,6 +34,9 @@ class WorldSettings(Traits):
 
     name: str = "standard"
     """Named world."""
+    users: Annotated[str, Field(pattern="^(laws|(llm|distilled)(:.+)?)$")] = "laws"
+    """What attracts them: laws fitted or made up, a language model's answers ("llm", "llm:MODEL"), or laws distilled
+    from these ("distilled")."""
     choice: Literal["position", "cascade", "logit"] = "position"
     """How a page is looked at: each place on its own, from top to bottom until a click, or one item of all."""
     slate_size: Annotated[int, Field(ge=1)] = 10
@@ -120,6 +123,15 @@ class HistorySettings(_Strict):
 
 
 POOLED = HistorySettings()  # type: ignore[call-arg]  # all fields have defaults
+
+
+def with_users(settings: WorldSettings, users: str) -> WorldSettings:
+    """The same world, but for what attracts its users. Raises InputError for users that are not known."""
+    try:
+        return WorldSettings.model_validate(settings.model_dump() | {"users": users})
+    except ValidationError:
+        known = "'laws', 'llm', 'distilled', or a model after a colon such as 'llm:smollm2'"
+        raise InputError(f"users is {users!r}; one of {known} expected") from None
 
 
 class GeneratorSettings(_Strict):

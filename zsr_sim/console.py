@@ -61,6 +61,10 @@ class Phases:
         """Say how many texts are encoded."""
         self.show("encoding", done, total, f"{done:,} of {total:,} texts")
 
+    def asking(self, done: int, total: int) -> None:
+        """Say how many answers of a language model there are."""
+        self.show("asking", done, total, f"{done:,} of {total:,} answers")
+
     def _start(self, name: str) -> None:
         self._begun += 1
         title = f"{self._begun}/{self._total} {name}" if self._total else name

@@ -31,6 +31,8 @@ from zsr_sim.interactions import Interactions
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zsr_sim.readers.scene import AskedUsers
+
 TEST_SHARE = 0.2  # of a log's people, kept for evaluation
 WORLD_SEED = 0  # who the users are; a run's own seed decides what is learned and what luck they meet
 
@@ -50,7 +52,8 @@ class Scene:
 
     vectors: float32 (n_items, d), the catalogue in the item space. train, test: populations without a common user.
     items: as their texts place them; the users of a log see them as `world.items`. log: what the training users
-    consumed before any recommender. history: how histories are read (`retrieval` does).
+    consumed before any recommender. history: how histories are read (`retrieval` does). asked: set where a language
+    model says what attracts.
     """
 
     dataset: Dataset
@@ -69,6 +72,7 @@ class Scene:
     settings: WorldSettings
     history: HistorySettings
     text_encoder: TextEncoder
+    asked: AskedUsers | None = None
 
     @property
     def fitted(self) -> bool:
@@ -78,6 +82,8 @@ class Scene:
     @property
     def trust(self) -> str:
         """How far results in this world can be trusted, in words."""
+        if self.asked is not None:
+            return self.asked.trust
         if not self.fitted:
             return (
                 "These users are made up, no log was given. A rehearsal, not evidence; "
@@ -123,7 +129,10 @@ class Scene:
     def describe(self) -> dict[str, object]:
         """What a reader of results needs to know of this world; JSON-ready."""
         users = "fitted to the log" if self.fitted else "made up from the catalogue"
-        return {
+        if self.asked is not None:
+            users += f", with a language model's answers ({self.settings.users})"
+        asked: dict[str, object] = {} if self.asked is None else {"asked": self.asked.told}
+        return asked | {
             "data": self.dataset.catalogue.name,
             "data_fingerprint": fingerprint(self.dataset),
             "items": len(self.dataset.catalogue),
@@ -161,14 +170,15 @@ def make_scene(
     progress: Progress | None = None,
     space: ItemSpace | None = None,
     resample: Resample | None = None,
+    asking: Progress | None = None,
 ) -> Scene:
     """Read a data set, encode its texts (cached), and make its users.
 
     space: the item space of a trained strategy, so that the same strategy can be tried on another catalogue; None fits
     one to this catalogue. resample: makes another log of the log, for another world of the same people (for instance
     `lambda log: bootstrap(log, seed, replicate)`, envs/replicates.py); a person is on the same side, train or test, in
-    each. Raises InputError for data, an encoder or settings that do not fit each other, or a log to resample that is
-    not there.
+    each. asking: told how many answers of a language model there are, where users are asked. Raises InputError for
+    data, an encoder or settings that do not fit each other, or a log to resample that is not there.
     """
     dataset = load(data)
     n = len(dataset.catalogue)
@@ -191,6 +201,8 @@ def make_scene(
         settings.topics, WORLD_SEED, settings.quality_correlation, settings.item_lifetime, settings.horizon,
     )  # fmt: skip
     population = population_of(items, log, settings)
+    train: Population
+    test: Population
     train, test = population.split(TEST_SHARE, WORLD_SEED)
     consumed = training_log(train, log)
     popularity = np.bincount(consumed.items, minlength=n).astype(np.float32)
@@ -203,9 +215,15 @@ def make_scene(
         season_period=settings.season_period,
         max_gap=settings.max_gap,
     )
+    asked: AskedUsers | None = None
+    if settings.users != "laws":
+        from zsr_sim.readers.scene import ask_users  # only who asks for it waits for it
+
+        asked = ask_users(settings.users, dataset, world, train, test, settings.base_click_rate, WORLD_SEED, asking)
+        world, train, test = asked.world, asked.train, asked.test
     return Scene(
         dataset, text_encoder.name, text_encoder.fingerprint, report, text_vectors, space, vectors, items, world, train,
-        test, consumed, Retrieval(vectors, popularity), settings, POOLED, text_encoder,
+        test, consumed, Retrieval(vectors, popularity), settings, POOLED, text_encoder, asked,
     )  # fmt: skip
 
 

@@ -93,7 +93,9 @@ def next_free(out: Path) -> Path:
 def open_scene(job: Job, settings: Settings, screen: Screen) -> Scene:
     """Read and encode the data, make the users, and say what they are."""
     with Phases(screen) as phases:
-        scene = make_scene(job.data, settings.world, job.encoder, phases.encoding).reading(settings.history)
+        scene = make_scene(job.data, settings.world, job.encoder, phases.encoding, asking=phases.asking).reading(
+            settings.history
+        )
     if scene.test.people is not None and scene.test.people < 2:
         raise InputError(
             f"the log of {scene.dataset.catalogue.name} leaves {scene.test.people} user to compare on, at least 2 are "

@@ -82,7 +82,9 @@ def write_log(job: LogJob, out: Path, screen: Screen) -> dict[str, Any]:
         require_minari(job.minari)
     settings = load_settings(job.config, job.assignments, job.world)
     with Phases(screen) as phases:
-        scene = make_scene(job.data, settings.world, job.encoder, phases.encoding).reading(settings.history)
+        scene = make_scene(job.data, settings.world, job.encoder, phases.encoding, asking=phases.asking).reading(
+            settings.history
+        )
         n_items = len(scene.vectors)
         agent = sampled(ready(job.agent, scene, settings, job.seed), n_items, job.explore)
         targets = {

@@ -12,6 +12,7 @@ from zsr_sim.agents.registry import find_agent
 from zsr_sim.commands.job import Job, luck_of
 from zsr_sim.config import Settings
 from zsr_sim.console import Phases
+from zsr_sim.envs.asked import AskedWorld
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.visits import Visits, simulate
 from zsr_sim.envs.world import World
@@ -138,8 +139,10 @@ class Trial:
         others = {name: candidate for name, candidate in kept.items() if name != self.baseline}
         return {name: walks(kept[self.baseline], candidate, titles) for name, candidate in others.items()}
 
-    def learnable(self, scene: Scene, settings: Settings) -> dict[str, Any]:
-        """The baseline beside the oracles (`learnable`), on the first users."""
+    def learnable(self, scene: Scene, settings: Settings) -> dict[str, Any] | None:
+        """The baseline beside the oracles (`learnable`), on the first users; None where no oracle knows the users."""
+        if isinstance(self.world, AskedWorld):
+            return None
         ids = np.arange(min(ORACLE_USERS, self.met), dtype=np.int64)
         agents = {self.baseline: self.agents[self.baseline]}
         agents |= {name: find_agent(name).build(scene, settings) for name in (MYOPIC, PLANNER)}

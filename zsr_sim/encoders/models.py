@@ -64,7 +64,8 @@ def smollm_folder() -> Path:
     return folder
 
 
-def _require_gguf() -> None:
+def require_gguf() -> None:
+    """Raise an InputError that names what reading a .gguf file lacks."""
     missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"a .gguf model needs {' and '.join(missing)}; run: pip install {' '.join(missing)}")
@@ -94,7 +95,7 @@ def download(model_id: str) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        with _quiet():
+        with quiet():
             return Path(
                 huggingface_hub.snapshot_download(
                     model_id,
@@ -104,7 +105,7 @@ def download(model_id: str) -> Path:
             )
     except (OSError, HFValidationError) as error:
         raise InputError(
-            f"encoder {model_id!r} is no folder here, and the Hugging Face hub did not give it ({_reason(error)});\n"
+            f"encoder {model_id!r} is no folder here, and the Hugging Face hub did not give it ({reason(error)});\n"
             "check the id and the network, or name a folder with config.json and safetensors weights"
         ) from error
 
@@ -147,10 +148,10 @@ def read_model(folder: Path, device: str) -> tuple[Any, Any]:
 
     gguf = gguf_file(folder)
     if gguf:
-        _require_gguf()
+        require_gguf()
     weights: dict[str, Any] = {"gguf_file": gguf} if gguf else {"use_safetensors": True}
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, **({"gguf_file": gguf} if gguf else {})
             )
@@ -203,19 +204,19 @@ def _sha256(path: Path) -> str:
 def not_an_encoder(path: Path, error: Exception) -> InputError:
     """What to say where a library could not read a model's file."""
     return InputError(
-        f"encoder {path} cannot be read as a text encoder ({_reason(error)});\n"
+        f"encoder {path} cannot be read as a text encoder ({reason(error)});\n"
         "expected tokenizer and safetensors weights of an encoder such as BERT or MiniLM"
     )
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Kind and first line of an error from a library, whose texts may run over pages."""
     first = next(iter(str(error).strip().splitlines()), "no message")
     return f"{type(error).__name__}: {first[:200]}"
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hold back the progress bars and notes of transformers and the hub while a model is read; errors still come."""
     from transformers.utils import logging as switches
 

@@ -22,7 +22,7 @@ def findings(results: Mapping[str, Any], candidate: str) -> list[str]:
 def remarks(results: Mapping[str, Any]) -> list[str]:
     """Sentences about the comparison as a whole: who failed, and how often was looked."""
     said = [f"Failed and left out: {failure['error']}" for failure in results.get("failed", {}).values()]
-    if "learnable" in results:
+    if results.get("learnable"):
         said.append(learnable_words(results["learnable"]))
     order = (results.get("worlds") or {}).get("order")
     if order:

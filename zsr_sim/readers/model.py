@@ -1,0 +1,216 @@
+"""A causal language model that is asked: the likelihood of fixed answers after a prefix and a line, and short texts.
+
+Prefixes (who the user is) run once, and their key-value caches are kept, so that a line (an item) costs its own tokens
+alone. Prefixes and lines are padded to sizes that depend on their own length, so what a line is answered does not
+depend on the lines beside it, up to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsr_sim.encoders.models import SMOLLM, download, fingerprint, require_model_files, smollm_folder
+from zsr_sim.encoders.recipe import Recipe, parse
+from zsr_sim.errors import InputError
+from zsr_sim.readers.loading import read_causal_model
+
+if TYPE_CHECKING:
+    import torch
+
+PREFIX_TOKENS, LINE_TOKENS = 256, 64  # at most; what is longer loses its beginning
+_PREFIX_STEP, _LINE_STEP = 16, 4  # lengths are padded to multiples of these
+_BATCH_TOKENS = 1024
+_MEMORY = 512 << 20  # bytes of key-value caches that are kept
+_PRECISION = "bf16"  # four times as fast as fp32 on a CPU that knows it, and answers are uncertain by more than that
+
+Progress = Callable[[int, int], None]
+
+
+class Answering(Protocol):
+    """What LLM users need of a language model."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest that differs whenever answers may differ."""
+
+    def answer(self, questions: Sequence[tuple[str, str]], answers: Sequence[str]) -> NDArray[np.float32]:
+        """Log-likelihood of each fixed answer after prefix + line, float32 (n, answers); rows sum to 1 in exp."""
+
+
+class CausalModel:
+    """A causal language model; its weights are read when it is first asked, since answers may all be known already.
+
+    Args:
+        folder: config.json, tokenizer and safetensors weights, or one .gguf file.
+        name: what a person calls it.
+        precision: "fp32" or "bf16".
+        device: a torch device.
+
+    Raises:
+        InputError: the folder lacks files; when it is first asked: they are no causal language model.
+    """
+
+    def __init__(self, folder: Path, name: str, precision: str = _PRECISION, device: str = "cpu") -> None:
+        require_model_files(folder)
+        self.name, self.folder, self.device, self.precision = name, folder, device, precision
+        self.fingerprint = fingerprint(folder, PREFIX_TOKENS, Recipe(pooling="last", precision=precision))
+        self._prefixes: OrderedDict[str, torch.Tensor] = OrderedDict()  # (layers, 2, heads, length, d_head) each
+
+    @cached_property
+    def _parts(self) -> tuple[Any, Any]:
+        return read_causal_model(self.folder, self.precision, self.device)
+
+    def answer(self, questions: Sequence[tuple[str, str]], answers: Sequence[str]) -> NDArray[np.float32]:
+        """Log-likelihood of each fixed answer after prefix + line, normalised among the answers, float32 (n, answers).
+
+        An answer is told by its first token. Raises InputError where two answers begin with the same one.
+        """
+        targets = self._first_tokens(answers)
+        found = np.empty((len(questions), len(answers)), dtype=np.float32)
+        lines = self._tokens([line for _, line in questions], LINE_TOKENS)
+        for block in _blocks(questions, lines, self._prefix_room()):
+            caches = self._read_prefixes([questions[row][0] for row in block])
+            groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+            for row in block:
+                length = caches[questions[row][0]].shape[-2]
+                groups[_up(length, _PREFIX_STEP), _up(len(lines[row]), _LINE_STEP)].append(row)
+            for (room, width), rows in groups.items():
+                step = max(1, _BATCH_TOKENS // width)
+                for some in (rows[at : at + step] for at in range(0, len(rows), step)):
+                    prefixes = [caches[questions[row][0]] for row in some]
+                    found[some] = self._answer_lines(prefixes, [lines[row] for row in some], room, width, targets)
+        return found
+
+    def _answer_lines(
+        self, prefixes: list[torch.Tensor], lines: list[list[int]], room: int, width: int, targets: list[int]
+    ) -> NDArray[np.float32]:
+        """Lines of at most `width` tokens after prefixes of at most `room`: float32 (n, answers)."""
+        import torch
+        from transformers import DynamicCache
+
+        _, model = self._parts
+        n = len(lines)
+        past = prefixes[0].new_zeros((*prefixes[0].shape[:2], n, prefixes[0].shape[2], room, prefixes[0].shape[4]))
+        mask = torch.zeros((n, room + width), dtype=torch.long, device=self.device)
+        ids = torch.zeros((n, width), dtype=torch.long, device=self.device)
+        places = torch.zeros((n, width), dtype=torch.long, device=self.device)
+        for row, (prefix, line) in enumerate(zip(prefixes, lines, strict=True)):
+            length = prefix.shape[-2]
+            past[:, :, row, :, room - length :] = prefix
+            mask[row, room - length : room + len(line)] = 1
+            ids[row, : len(line)] = torch.tensor(line)
+            places[row] = torch.arange(length, length + width)
+        cache = DynamicCache()
+        for layer, (keys, values) in enumerate(past):
+            cache.update(keys, values, layer)
+        with torch.inference_mode():
+            hidden = model.base_model(
+                input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True
+            ).last_hidden_state  # (n, width, d)
+            ends = torch.tensor([len(line) - 1 for line in lines])
+            last = hidden[torch.arange(n), ends].float()  # (n, d)
+            head = model.get_output_embeddings()
+            # Summed row by row: a matrix product would round differently in another batch.
+            logits = (last[:, None, :] * head.weight[targets].float()).sum(dim=-1)  # (n, answers)
+            if getattr(head, "bias", None) is not None:
+                logits = logits + head.bias[targets].float()
+            likelihoods: NDArray[np.float32] = torch.log_softmax(logits, dim=1).cpu().numpy()
+        return likelihoods
+
+    def _read_prefixes(self, prefixes: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Key-value caches of these prefixes; each that is not kept from before is run, those of one length at once."""
+        import torch
+
+        _, model = self._parts
+        wanted = list(dict.fromkeys(prefixes))
+        fresh = [prefix for prefix in wanted if prefix not in self._prefixes]
+        by_length: dict[int, list[tuple[str, list[int]]]] = defaultdict(list)
+        for prefix, ids in zip(fresh, self._tokens(fresh, PREFIX_TOKENS), strict=True):
+            by_length[len(ids)].append((prefix, ids))
+        for length, rows in by_length.items():
+            step = max(1, _BATCH_TOKENS // length)
+            for some in (rows[at : at + step] for at in range(0, len(rows), step)):
+                with torch.inference_mode():
+                    batch = torch.tensor([ids for _, ids in some], device=self.device)  # (batch, length)
+                    cache = model.base_model(input_ids=batch, use_cache=True).past_key_values
+                    parts = [torch.stack([layer.keys, layer.values]) for layer in cache.layers]
+                    kept = torch.stack(parts)  # (layers, 2, batch, heads, length, d_head)
+                for row, (prefix, _) in enumerate(some):
+                    self._prefixes[prefix] = kept[:, :, row].clone()
+        for prefix in wanted:
+            self._prefixes.move_to_end(prefix)
+        found = {prefix: self._prefixes[prefix] for prefix in wanted}
+        held = sum(kept.nbytes for kept in self._prefixes.values())
+        while held > _MEMORY and len(self._prefixes) > len(wanted):
+            held -= self._prefixes.popitem(last=False)[1].nbytes
+        return found
+
+    def _prefix_room(self) -> int:
+        """How many prefixes of the greatest length fit into half of the memory."""
+        _, model = self._parts
+        config = model.config.get_text_config()
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        size = 2 if self.precision == "bf16" else 4
+        return int(max(1, _MEMORY // 2 // (config.num_hidden_layers * 2 * heads * width * PREFIX_TOKENS * size)))
+
+    def _tokens(self, texts: Sequence[str], most: int) -> list[list[int]]:
+        if not texts:
+            return []
+        tokenizer, _ = self._parts
+        found: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        if not all(found):
+            raise InputError(f"{self.name} finds no token in a text that it is asked about; give every item a title")
+        return [ids[-most:] for ids in found]
+
+    def _first_tokens(self, answers: Sequence[str]) -> list[int]:
+        first = [ids[0] for ids in self._tokens(answers, LINE_TOKENS)]
+        if len(set(first)) < len(first):
+            raise InputError(
+                f"{self.name} begins two of the answers {', '.join(map(repr, answers))} with the same token; "
+                "it cannot be asked this way, name another model"
+            )
+        return first
+
+
+def load_causal_model(spec: str = SMOLLM, device: str = "cpu") -> CausalModel:
+    """The causal language model that a person names: "smollm2", a folder, or a hub id; options as for `--encoder`.
+
+    Raises InputError for a model or an option that cannot be.
+    """
+    name, recipe = parse(spec)
+    if recipe.pooling or recipe.prefix or recipe.dimensions or recipe.precision == "int8":
+        raise InputError(f"language model {spec!r}: a model that answers takes precision=fp32 or bf16 alone")
+    precision = recipe.precision if "precision=" in spec else _PRECISION
+    if name == SMOLLM:
+        return CausalModel(smollm_folder(), name, precision, device)
+    path = Path(name).expanduser()
+    if path.exists() or name.startswith((".", "/", "~")):
+        return CausalModel(path, path.resolve().name, precision, device)
+    return CausalModel(download(name), name, precision, device)
+
+
+def _up(length: int, step: int) -> int:
+    return math.ceil(length / step) * step
+
+
+def _blocks(questions: Sequence[tuple[str, str]], lines: Sequence[list[int]], most: int) -> Iterator[list[int]]:
+    """Rows of the questions, `most` prefixes at a time."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row in range(len(lines)):
+        rows[questions[row][0]].append(row)
+    groups = list(rows.values())
+    for at in range(0, len(groups), most):
+        yield [row for group in groups[at : at + most] for row in group]
