@@ -17,6 +17,7 @@ from zsr_sim.console import Phases, Screen
 from zsr_sim.envs.population import FittedPopulation
 from zsr_sim.errors import InputError
 from zsr_sim.evaluation.next_item import Placed, place
+from zsr_sim.evaluation.ranking import accuracy
 from zsr_sim.evaluation.ranking_results import protocol_results
 from zsr_sim.evaluation.trials import (
     COLD_DRAWS,
@@ -194,7 +195,12 @@ def _try_all(
             placed[ranker.label] = [part for part, _, _ in parts]
             learning, ranking = sum(part[1] for part in parts), sum(part[2] for part in parts)
             count = sum(len(draw.trials) for draw in draws)
-            show(1, 1, f"{count:,} ranked, learned in {learning:.1f} s, ranked in {ranking:.1f} s")
+            hits = np.concatenate([accuracy(part.standings, (10,))["hr@10"] for part in placed[ranker.label]])
+            show(
+                1,
+                1,
+                f"{count:,} ranked, HR@10 {hits.mean():.3f}, learned in {learning:.1f} s, ranked in {ranking:.1f} s",
+            )
             seconds[ranker.label] = {"learning": round(learning, 2), "ranking": round(ranking, 2)}
     return protocol_results([draw.trials for draw in draws], placed, draws[0].scene.vectors, seed), seconds
 
