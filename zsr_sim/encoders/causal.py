@@ -226,9 +226,8 @@ def _side_by_side(parts: list[_Reading | None], longest: int, device: str) -> li
     """Keys and values of each layer, (batch, heads, longest, d_head), padded on the left with zeros."""
     import torch
 
-    shape = next(part.keys.shape for part in parts if part is not None)
-    layers, heads, _, d_head = shape
-    both = torch.zeros((2, layers, len(parts), heads, longest, d_head), device=device)
+    (layers, heads, _, d_head), dtype = next((part.keys.shape, part.keys.dtype) for part in parts if part is not None)
+    both = torch.zeros((2, layers, len(parts), heads, longest, d_head), dtype=dtype, device=device)
     for row, part in enumerate(parts):
         if part is not None:
             both[0, :, row, :, longest - part.keys.shape[2] :] = part.keys
@@ -237,10 +236,15 @@ def _side_by_side(parts: list[_Reading | None], longest: int, device: str) -> li
 
 
 def require_causal(encoder: TextEncoder) -> None:
-    """Raise an InputError for a model whose first words change when others follow."""
+    """Raise an InputError for a model whose first words change when others follow, or with what else is read."""
     import torch
 
     remedy = "name a causal model, such as --encoder smollm2, or --set history.encoder=text"
+    if encoder.recipe.precision == "int8":  # one scale for all that is read together
+        raise InputError(
+            f"history.encoder=causal: in int8 {encoder.name} reads a history otherwise beside other ones; "
+            "use precision=bf16 or fp32"
+        )
     if encoder.recipe.pooling != "mean":
         found = f"{encoder.name} by {encoder.recipe.pooling}"
         raise InputError(f"history.encoder=causal pools by the mean, {found}; {remedy}")
