@@ -7,6 +7,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 import zsr_sim  # noqa: F401  # registers the environments
@@ -79,3 +80,18 @@ def test_only_pooled_histories_explain() -> None:
     said = command(*words, "--out", "b.csv", *small, *ATTENTION, code=2).stderr
     assert "only pooled histories are a sum over their items; --set history.encoder=pooled explains" in said
     assert not Path("b.csv").exists()
+
+
+def test_the_item_space_is_as_the_settings_say_also_in_a_run() -> None:
+    plain = ("world.centred=false", "world.normalised=false")
+    scene = make_scene("data", small_settings(*plain).world)
+    assert (scene.space.centred, scene.space.normalised) == (False, False)
+    lengths = np.linalg.norm(scene.vectors, axis=1)
+    assert lengths.max() < 1 + 1e-5
+    assert np.abs(lengths - 1).max() > 0.01
+    np.testing.assert_allclose(np.linalg.norm(scene.world.items.vectors, axis=1), 1, atol=1e-5)  # users' own
+    words = ("train", "--data", "data", "--agent", "few-shot", "--users", "12", "--out", "runs/plain")
+    command(*words, "--set", *ASSIGNMENTS, *plain)
+    agent = find_agent("runs/plain").build(make_scene("data", small_settings().world))
+    seen: NDArray[np.float32] = agent.agent.retrieval.vectors  # type: ignore[attr-defined]  # a FewShot
+    np.testing.assert_allclose(seen, scene.vectors, atol=1e-6)

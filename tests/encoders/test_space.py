@@ -132,3 +132,30 @@ def test_unit_has_length_1_or_0_and_the_same_direction(points: NDArray[np.float6
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), lengths > 0, atol=1e-12)
     np.testing.assert_allclose(found * lengths[:, None], points, atol=1e-9)
     assert unit(points.astype(np.float32)).dtype.name == "float32"
+
+
+def test_without_centring_all_texts_look_alike() -> None:
+    """Two sentences share most of their direction; with all axes cosines are those of the raw vectors."""
+    x = texts()
+    raw = ItemSpace.fit(x, 20, centred=False)
+    np.testing.assert_allclose(similarities(raw.project(x)), similarities(unit(x)), atol=1e-5)
+    assert similarities(raw.project(x)).min() > 0.5
+    centred = similarities(ItemSpace.fit(x, 20).project(x))
+    assert abs((centred.sum() - 80) / (80 * 79)) < 0.03  # of pairs, on average
+    assert (raw.centre(x) == 0).all()
+
+
+def test_without_normalising_texts_far_from_the_mean_are_longer() -> None:
+    x = texts()
+    plain, scaled = ItemSpace.fit(x, 20, normalised=False), ItemSpace.fit(x, 20)
+    directions = unit(x.astype(float))
+    distances = np.linalg.norm(directions - directions.mean(axis=0), axis=1)
+    np.testing.assert_allclose(np.linalg.norm(plain.project(x), axis=1), distances, atol=1e-5)
+    np.testing.assert_allclose(unit(plain.project(x)), scaled.project(x), atol=1e-5)
+
+
+def test_texts_that_are_no_catalogue_take_its_centre() -> None:
+    x = texts()
+    space = ItemSpace.fit(x, 6)
+    np.testing.assert_allclose(space.project(x[:3], space.centre(x)), space.project(x)[:3], atol=1e-6)
+    np.testing.assert_allclose(space.project(x[:1]), 0, atol=1e-6)  # alone it is its own mean
