@@ -59,6 +59,7 @@ def fit(
     log: Interactions,
     traits: Traits,
     seed: int,
+    n_interests: int = 3,
     min_interactions: int = 5,
     keep_quality: bool = False,
 ) -> FittedPopulation:
@@ -78,9 +79,9 @@ def fit(
     is_last = np.zeros(len(log), dtype=np.bool_)
     is_last[people.ends - 1] = True
     model = learn_tastes(items.vectors, log.where(~is_last), seed)
-    weights = _weights(model, log, people, seed)
-    tastes = model.tastes(log.items, people.starts, people.ends)  # (people, d)
-    lengths = np.linalg.norm(tastes, axis=1) * weights.values[0]
+    weights = _weights(model, log, people, seed, n_interests)
+    tastes = model.interests(log.items, people.starts, people.ends, n_interests)  # (people, interests, d)
+    lengths = np.linalg.norm(tastes[:, 0], axis=1) * weights.values[0]
     seen, spread = _appealing(items, model)
     found = _drawn(weights, spread, float(np.median(lengths)))
     likings = np.zeros((len(people.codes), items.pleasures.shape[1]), dtype=np.float32)
@@ -94,7 +95,7 @@ def fit(
     found |= habits(log, people.ends - 1, weights, model, traits, seed)
     traits, report = _settled(traits, found)
     fitted = FittedPopulation(
-        seen, traits, seed, unit(tastes)[:, None], _histories(log, people), people.codes, people.keys,
+        seen, traits, seed, unit(tastes), _histories(log, people), people.codes, people.keys,
         lengths.astype(np.float32), likings, 0.0, report,
     )  # fmt: skip
     some = fitted.visit(np.arange(min(512, len(people.codes))))
@@ -115,7 +116,7 @@ def _histories(log: Interactions, people: People) -> NDArray[np.int32]:
     return histories
 
 
-def _weights(model: TasteModel, log: Interactions, people: People, seed: int) -> Weights:
+def _weights(model: TasteModel, log: Interactions, people: People, seed: int, n_interests: int) -> Weights:
     """Log-odds per unit of <taste, vector>, and per unit of appeal, that each person's last item was consumed.
 
     It is told from 20 others that the log knows; items that the person had consumed before are left out on both sides:
@@ -130,8 +131,8 @@ def _weights(model: TasteModel, log: Interactions, people: People, seed: int) ->
         raise InputError(
             f"the last item of {new[:, 0].sum()} users is new to them; at least 20 are needed to fit a population"
         )
-    tastes = model.tastes(log.items, people.starts, last)
-    x = np.stack([_dot(tastes, model.vectors[rows]), model.appeal[rows], np.ones(rows.shape)], axis=2)  # (n, 21, 3)
+    tastes = model.interests(log.items, people.starts, last, n_interests)
+    x = np.stack([nearest(tastes, model.vectors[rows]), model.appeal[rows], np.ones(rows.shape)], axis=2)  # (n, 21, 3)
     consumed = np.tile(np.arange(_CONTROLS + 1) == 0, (len(last), 1))
     who = np.tile(np.arange(len(last))[:, None], (1, _CONTROLS + 1))
     # Below zero, users would avoid what they like: no fit of such a log can mean that.
@@ -146,8 +147,9 @@ def _appealing(items: WorldItems, model: TasteModel) -> tuple[WorldItems, float]
     return replace(items, vectors=model.vectors, appeal=appeal, quality=quality), spread
 
 
-def _dot(tastes: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.asarray(np.einsum("nd,nmd->nm", tastes, vectors, dtype=np.float64))
+def nearest(tastes: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """<interest, vector> with the nearest of each user's interests (n, k, d), for items (n, m, d): float64 (n, m)."""
+    return np.asarray(np.einsum("nkd,nmd->nkm", tastes, vectors, dtype=np.float64).max(axis=1))
 
 
 def _drawn(weights: Weights, spread: float, length: float) -> dict[str, Estimate]:

@@ -109,12 +109,13 @@ class MadeUpPopulation:
 class FittedPopulation:
     """The people of a log: a visit is by one of them, with the tastes and the history that the log shows.
 
-    items: as these users see them. tastes: float32 (people, 1, d), unit vectors. affinity_weights: float32 (people,),
-    the trait of that name: the more a log shows of a person, the surer the taste. likings: float32 (people, e), as in
-    `Users`. report: where each parameter comes from. histories: int32 (people, length). codes: int64 (people,), which
-    user of the log it is. keys: int64 (people,), a hash of the user's id, ascending: people stand in an order that has
-    nothing to do with the log's, and a person keeps side and traits when others join. Visit i is by person i mod
-    rows; visits of one person differ in luck only. Rows with one key are one person (`replicates.bootstrap`).
+    items: as these users see them. tastes: float32 (people, interests, d), unit vectors. affinity_weights: float32
+    (people,), the trait of that name: the more a log shows of a person, the surer the taste. likings: float32 (people,
+    e), as in `Users`. report: where each parameter comes from. histories: int32 (people, length). codes: int64
+    (people,), which user of the log it is. keys: int64 (people,), a hash of the user's id, ascending: people stand in
+    an order that has nothing to do with the log's, and a person keeps side and traits when others join. Visit i is by
+    person i mod rows; visits of one person differ in luck only. Rows with one key are one person
+    (`replicates.bootstrap`).
     """
 
     items: WorldItems

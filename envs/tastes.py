@@ -11,12 +11,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from zsr_sim.compiled import batched
+from zsr_sim.encoders.space import unit
+from zsr_sim.envs.items import spherical_kmeans
 from zsr_sim.interactions import Interactions
 
 EPOCHS, NEGATIVES = 5, 4
@@ -26,6 +30,7 @@ _STEPS = 4000  # at most: a large log is sampled
 _FORGET = 0.75  # a sum over n items counts n ** -0.75: between a mean and a plain sum
 _SCALE = 2.0  # logits per unit of cosine with a single consumed item at the start
 _DROP = 0.5  # share of items that are taken for unknown in a step (Volkovs et al. 2017, "DropoutNet")
+_WHOLE = 0.8  # of an interest is the whole taste: held-out items are told best so, 3 such interests from 1
 _DECAY = 0.1  # of what an item has beyond its text
 
 
@@ -59,6 +64,19 @@ class TasteModel:
         tastes = sums.numpy() * weights - self.common * (counts > 0)[:, None]
         return np.asarray(tastes, dtype=np.float32)
 
+    def interests(
+        self, items: NDArray[np.int32], starts: NDArray[np.int64], ends: NDArray[np.int64], k: int
+    ) -> NDArray[np.float32]:
+        """The same tastes, each as k interests of its length, float32 (n, k, d): the log-odds is that of the nearest.
+
+        What a user consumed is parted by spherical k-means of its pulls; an interest is the direction of four parts the
+        whole taste and one part that of its cluster alone.
+        """
+        tastes = self.tastes(items, starts, ends)
+        out = np.repeat(tastes[:, None], k, axis=1)  # (n, k, d)
+        _part(self.pulls, self.common, items, starts, ends, out)
+        return np.asarray(unit(out) * np.linalg.norm(tastes, axis=1)[:, None, None], dtype=np.float32)
+
 
 def learn_tastes(vectors: NDArray[np.float32], log: Interactions, seed: int) -> TasteModel:
     """Learn appeal and space from a log; vectors: float32 (n_items, d), unit length, from the items' texts.
@@ -79,6 +97,30 @@ def learn_tastes(vectors: NDArray[np.float32], log: Interactions, seed: int) -> 
     tastes = raw.tastes(log.items, log.starts[:-1], log.starts[1:])  # (n_users, d)
     common = np.average(tastes, axis=0, weights=np.diff(log.starts)).astype(np.float32)
     return TasteModel(raw.appeal + raw.vectors @ common, raw.vectors, raw.pulls, common)
+
+
+@batched
+def _part(
+    pulls: NDArray[np.float32], common: NDArray[np.float32], items: NDArray[np.int32], starts: NDArray[np.int64],
+    ends: NDArray[np.int64], out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    for u in numba.prange(out.shape[0]):
+        own = pulls[items[starts[u] : ends[u]]]  # (m, d)
+        if len(own) and out.shape[1] > 1:
+            points = own.copy()
+            for i in range(len(own)):
+                points[i] /= max(np.sqrt((own[i] ** 2).sum()), 1e-12)
+            _, labels = spherical_kmeans(points, out.shape[1], 10)
+            for k in range(out.shape[1]):
+                total, count = np.zeros(out.shape[2]), 0
+                for i in range(len(own)):
+                    if labels[i] == k:
+                        total += own[i]
+                        count += 1
+                if count:
+                    for j in range(out.shape[2]):
+                        alone = _SCALE * total[j] / count**_FORGET - common[j]
+                        out[u, k, j] = _WHOLE * out[u, k, j] + (1.0 - _WHOLE) * alone
 
 
 class _Model(torch.nn.Module):

@@ -39,7 +39,9 @@ app = typer.Typer(
     help="A wind tunnel for recommendation strategies: simulated users, strategies trained among them, and a verdict.",
 )
 app.add_typer(
-    evaluate_app, name="evaluate", help="Hold a strategy or a world against a log: ranking | policy | encoders."
+    evaluate_app,
+    name="evaluate",
+    help="Hold a strategy or a world against a log: ranking | policy | realism | encoders.",
 )
 app.add_typer(data_app, name="data", help="Data sets: check | describe | fetch.")
 app.add_typer(list_app, name="list", help="What there is: agents | envs | data | histories.")

@@ -53,6 +53,27 @@ def evaluate_ranking(
     say(found if as_json else {}, [], as_json)
 
 
+@evaluate_app.command("realism", cls=ManyValues)
+def evaluate_realism(
+    ctx: typer.Context,
+    data: Data,
+    replications: Annotated[int, typer.Option(min=2, help="simulated logs")] = 20,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="run folder, a new one, with figures")] = None,
+    encoder: Encoder = None,
+    as_json: Json = False,
+) -> None:
+    """Do fitted users behave as real ones, and prefer what they prefer? Fit on the earlier part of a log, simulate.
+
+    What was fitted from what; statistics of the later part against simulated ones; preferences on held-out items.
+    """
+    from zsr_sim.commands import realism
+
+    question = realism.Question(data, replications, seed, encoder, ctx.meta["command"])
+    found = realism.evaluate_realism(question, out, screen(as_json))
+    say(found if as_json else {}, [], as_json)
+
+
 @evaluate_app.command("policy", cls=ManyValues)
 def evaluate_policy(
     ctx: typer.Context,

@@ -233,4 +233,5 @@ def population_of(
     """Users of a log, or made up where there is none; items: as their texts place them."""
     if log is None:
         return MadeUpPopulation.create(items, settings, WORLD_SEED, settings.interests)
-    return fit(items, log, settings, WORLD_SEED, keep_quality="quality_correlation" in settings.model_fields_set)
+    given = "quality_correlation" in settings.model_fields_set
+    return fit(items, log, settings, WORLD_SEED, settings.interests, keep_quality=given)

@@ -57,8 +57,9 @@ def fitted() -> FittedPopulation:
 
 
 def test_planted_tastes_come_back(fitted: FittedPopulation) -> None:
-    assert (fitted.people, fitted.tastes.shape) == (300, (300, 1, D))
-    logits = fitted.affinity_weights[:, None] * (fitted.tastes[:, 0] @ fitted.items.vectors.T)  # (people, items)
+    assert (fitted.people, fitted.tastes.shape) == (300, (300, 3, D))
+    cosines = (fitted.tastes @ fitted.items.vectors.T).max(axis=1)  # (people, items), with the nearest interest
+    logits = fitted.affinity_weights[:, None] * cosines
     own = np.arange(len(fitted.items)) // PER_DIRECTION == fitted.codes[:, None] % DIRECTIONS
     assert logits[own].min() > logits[~own].max() + 2
     np.testing.assert_allclose(np.linalg.norm(fitted.tastes, axis=2), 1, atol=1e-5)
@@ -184,7 +185,7 @@ def test_the_level_is_that_of_the_very_people() -> None:
     items = WorldItems(vectors, np.zeros(240, np.float32), np.zeros(240, np.int32), 1)
     population = fit(items, planted_log(n=40), TRAITS, seed=0)
     bias = population.visit(np.arange(40)).traits[:, Trait.CLICK_BIAS].astype(float)
-    own = population.tastes[:, 0] @ population.items.vectors.T  # (people, items); appeal may still differ
+    own = (population.tastes @ population.items.vectors.T).max(axis=1)  # (people, items); appeal may still differ
     logits = population.affinity_weights[:, None] * own + population.traits.appeal_weight * population.items.appeal
     rates = 1 / (1 + np.exp(-bias[:, None] - logits))  # (people, items)
     assert rates.mean(axis=1).std() > 0.02

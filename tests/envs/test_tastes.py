@@ -66,3 +66,19 @@ def test_the_same_log_gives_the_same_space() -> None:
     vectors, log = planted()
     one, two = learn_tastes(vectors, log, seed=1), learn_tastes(vectors, log, seed=1)
     np.testing.assert_array_equal(one.vectors, two.vectors)
+
+
+def test_interests_by_hand() -> None:
+    """Two items at right angles, twice each: a fifth of an interest is that of its own item alone."""
+    axes, zeros = np.eye(2, dtype=np.float32), np.zeros(2, np.float32)
+    model = TasteModel(zeros, axes, axes, zeros)
+    log = (np.array([0, 1, 0, 1], np.int32), np.array([0]), np.array([4]))
+    whole, alone = 2 * 2 / 4**0.75, 2 * 2 / 2**0.75
+    leaning = np.array([0.8 * whole + 0.2 * alone, 0.8 * whole])
+    length = whole * np.sqrt(2)
+    found = model.interests(*log, 2)[0]
+    np.testing.assert_allclose(found[found[:, 0].argsort()[::-1]], [
+        leaning / np.linalg.norm(leaning) * length, leaning[::-1] / np.linalg.norm(leaning) * length,
+    ], rtol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(model.interests(*log, 1)[:, 0], model.tastes(*log), rtol=1e-6)
+    np.testing.assert_array_equal(model.interests(log[0], log[1], log[1], 2), np.zeros((1, 2, 2)))

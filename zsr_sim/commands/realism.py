@@ -1,0 +1,138 @@
+"""The work behind `zsr-sim evaluate realism`: do fitted users behave, and prefer, as real ones?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zsr_sim.config import Settings
+from zsr_sim.console import Phases, Screen
+from zsr_sim.datasets import Dataset, load
+from zsr_sim.encoders.cache import VectorCache, encode_texts
+from zsr_sim.encoders.space import ItemSpace
+from zsr_sim.encoders.text import load_encoder
+from zsr_sim.errors import InputError
+from zsr_sim.evaluation.preference import preference_accuracy
+from zsr_sim.evaluation.realism import realism
+from zsr_sim.experiment import fingerprint
+from zsr_sim.reporting.realism_figures import preference_figure, realism_figure
+from zsr_sim.runs import RESULTS, Run, require_free
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person asked for. replications: simulated logs, at least 2."""
+
+    data: str
+    replications: int = 20
+    seed: int = 0
+    encoder: str | None = None
+    command: list[str] = field(default_factory=list)
+
+
+def evaluate_realism(question: Question, out: Path | None, screen: Screen) -> dict[str, Any]:
+    """Fit, simulate, compare, print; `out` gets a run folder. Returns results.json."""
+    if out is not None:
+        require_free(out)
+    dataset = load(question.data)
+    log = dataset.interactions
+    if log is None:
+        raise InputError(f"{dataset.catalogue.name} has no log to hold a simulation against; name a data set with one")
+    with Phases(screen) as phases:
+        encoder = load_encoder(question.encoder)
+        texts, _ = encode_texts(dataset.catalogue.texts, encoder, VectorCache(), phases.encoding)
+        vectors = ItemSpace.fit(texts, Settings().world.dimensions).project(texts)
+        phases.show("fitting", 0, 1, "users to the earlier part of the log")
+        found = realism(
+            vectors, log, question.seed, question.replications,
+            lambda done, total: phases.show("simulating", done, total, f"{done} of {total} logs"),
+        )  # fmt: skip
+        phases.show("preferences", 0, 1, "held-out interactions")
+        preference = preference_accuracy(vectors, log, question.seed)
+    results: dict[str, Any] = {
+        "data": dataset.catalogue.name,
+        "data_fingerprint": fingerprint(dataset),
+        "encoder": encoder.name,
+        "seed": question.seed,
+        "fit": found.pop("fit"),
+        "realism": found,
+        "preference": preference,
+    }
+    for line in realism_lines(results):
+        screen.line(line)
+    if out is not None:
+        _keep(results, dataset, question, out, screen)
+    return results | ({} if out is None else {"run": str(out)})
+
+
+def _keep(results: dict[str, Any], dataset: Dataset, question: Question, out: Path, screen: Screen) -> None:
+    data = {"name": results["data"], "fingerprint": results["data_fingerprint"]} | dict(dataset.report.counts)
+    with Run.create(out, question.command, Settings(), [question.seed], data) as run:
+        run.write_json(RESULTS, results)
+        screen.line(f"figures {realism_figure(results['realism'], run.figures / 'realism.png')}")
+        screen.line(f"        {preference_figure(results['preference'], run.figures / 'preference.png')}")
+
+
+def realism_lines(results: dict[str, Any]) -> list[str]:
+    """What a person reads: where each parameter comes from, the statistics, misses first, and the preferences."""
+    found = results["realism"]
+    inside = sum(line["inside"] for line in found["statistics"])
+    head = (
+        f"{results['data']}: fitted on {found['earlier']['interactions']:,} interactions, simulated "
+        f"{found['replications']} times, held against the {found['later']['interactions']:,} after them"
+    )
+    rows: list[tuple[str, ...]] = [("statistic", "users", "real", "simulated (95 %)", "KS", "")]
+    rows += [_statistic_row(line) for line in found["statistics"]]
+    said = f"{inside} of {len(found['statistics'])} statistics inside their interval; misses first:"
+    share = found["repeat_share"]
+    lines = [head, "", *_fit_lines(results["fit"]), f"share of repeats {share:.3f}, momentum within a session "
+             f"{np.mean(found['momentum']):.1f} logits per unit of cosine", "", said, *_table(rows, 2), ""]  # fmt: skip
+    return lines + preference_lines(results["preference"])
+
+
+def _fit_lines(fit: Sequence[dict[str, Any]]) -> list[str]:
+    fitted = [line for line in fit if line["standard_error"] is not None]
+    rows = [(line["name"], f"{line['value']:.3g} +- {line['standard_error']:.2g}", line["how"]) for line in fitted]
+    rest = ", ".join(line["name"] for line in fit if line["standard_error"] is None)
+    return ["fitted (with its standard error):", *_table(rows, 3), f"defaults, the log cannot show them: {rest}"]
+
+
+def _statistic_row(line: dict[str, Any]) -> tuple[str, ...]:
+    low, high = line["interval"]
+    simulated = "-" if low is None else f"{line['simulated']:.4g} [{low:.4g}, {high:.4g}]"
+    ks = "" if line["ks"] is None else f"{line['ks']:.3f}"
+    return line["statistic"], line["segment"], f"{line['real']:.4g}", simulated, ks, line["why"] or ""
+
+
+def preference_lines(preference: dict[str, Any]) -> list[str]:
+    """The table of AUCs; "-" where the log has no ratings or nothing to tell apart."""
+    rows = [("AUC on held-out interactions (95 %)", *(f"{kind}, {question}" for kind, question in CELLS))]
+    for row in preference["rows"]:
+        cells = [row[kind][question] for kind, question in CELLS]
+        rows.append((row["model"], *("-" if cell is None else _auc(cell) for cell in cells)))
+    return _table(rows, 1)
+
+
+CELLS = (("warm", "unseen"), ("warm", "liked"), ("cold", "unseen"), ("cold", "liked"))
+"""Columns of the table of preferences: which items, and which question (`preference_accuracy`)."""
+
+
+def _auc(cell: dict[str, Any]) -> str:
+    return f"{cell['auc']:.3f} [{cell['ci95'][0]:.3f}, {cell['ci95'][1]:.3f}]"
+
+
+def _table(rows: Sequence[tuple[str, ...]], left: int) -> list[str]:
+    """Columns of equal width, two blanks apart; the first `left` and the last are read from the left."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    last = len(widths) - 1
+    return [
+        "  ".join(
+            cell.ljust(width) if column < left or column == last else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
