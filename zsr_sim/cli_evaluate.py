@@ -61,6 +61,8 @@ def evaluate_realism(
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="run folder, a new one, with figures")] = None,
     encoder: Encoder = None,
+    config: Config = None,
+    assignments: Set = None,
     as_json: Json = False,
 ) -> None:
     """Do fitted users behave as real ones, and prefer what they prefer? Fit on the earlier part of a log, simulate.
@@ -69,7 +71,9 @@ def evaluate_realism(
     """
     from zsr_sim.commands import realism
 
-    question = realism.Question(data, replications, seed, encoder, ctx.meta["command"])
+    question = realism.Question(
+        data, replications, seed, encoder, config, assignments or [], ctx.meta["command"],
+    )  # fmt: skip
     found = realism.evaluate_realism(question, out, screen(as_json))
     say(found if as_json else {}, [], as_json)
 

@@ -63,6 +63,12 @@ def test_a_stretch_by_hand() -> None:
     assert neighbours_in_sessions(log.items, sessions, texts).tolist() == pytest.approx([0.6])
 
 
+def test_a_stretch_without_anybody() -> None:
+    log = Interactions.from_columns(["a"], [0], [0]).take(np.empty(0, dtype=np.int64))
+    found = statistics(log, Items(np.eye(2, dtype=np.float32), np.zeros(2, np.int32), 1), np.array([True]), heavy=2)
+    assert found == {("users", "all"): (0.0, None)}
+
+
 def test_an_interval_holds_one_more_replication() -> None:
     """Of 1, 2, 3: mean 2, standard deviation 1, t of 2 degrees 4.303, times sqrt(4 / 3)."""
     runs = [{("x", "all"): Statistic(value, np.array([value]))} for value in (1.0, 2.0, 3.0)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zsr_sim.config import Settings
+from zsr_sim.config import Settings, load_settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.datasets import Dataset, load
 from zsr_sim.encoders.cache import VectorCache, encode_texts
@@ -31,6 +31,8 @@ class Question:
     replications: int = 20
     seed: int = 0
     encoder: str | None = None
+    config: Path | None = None
+    assignments: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
 
 
@@ -38,6 +40,7 @@ def evaluate_realism(question: Question, out: Path | None, screen: Screen) -> di
     """Fit, simulate, compare, print; `out` gets a run folder. Returns results.json."""
     if out is not None:
         require_free(out)
+    settings = load_settings(question.config, question.assignments)
     dataset = load(question.data)
     log = dataset.interactions
     if log is None:
@@ -45,14 +48,14 @@ def evaluate_realism(question: Question, out: Path | None, screen: Screen) -> di
     with Phases(screen) as phases:
         encoder = load_encoder(question.encoder)
         texts, _ = encode_texts(dataset.catalogue.texts, encoder, VectorCache(), phases.encoding)
-        vectors = ItemSpace.fit(texts, Settings().world.dimensions).project(texts)
+        vectors = ItemSpace.fit(texts, settings.world.dimensions, settings.world.centred).project(texts)
         phases.show("fitting", 0, 1, "users to the earlier part of the log")
         found = realism(
-            vectors, log, question.seed, question.replications,
+            vectors, log, settings.world, question.seed, question.replications,
             lambda done, total: phases.show("simulating", done, total, f"{done} of {total} logs"),
         )  # fmt: skip
         phases.show("preferences", 0, 1, "held-out interactions")
-        preference = preference_accuracy(vectors, log, question.seed)
+        preference = preference_accuracy(vectors, log, settings.world, question.seed)
     results: dict[str, Any] = {
         "data": dataset.catalogue.name,
         "data_fingerprint": fingerprint(dataset),
@@ -65,13 +68,15 @@ def evaluate_realism(question: Question, out: Path | None, screen: Screen) -> di
     for line in realism_lines(results):
         screen.line(line)
     if out is not None:
-        _keep(results, dataset, question, out, screen)
+        _keep(results, dataset, question, settings, out, screen)
     return results | ({} if out is None else {"run": str(out)})
 
 
-def _keep(results: dict[str, Any], dataset: Dataset, question: Question, out: Path, screen: Screen) -> None:
+def _keep(
+    results: dict[str, Any], dataset: Dataset, question: Question, settings: Settings, out: Path, screen: Screen
+) -> None:
     data = {"name": results["data"], "fingerprint": results["data_fingerprint"]} | dict(dataset.report.counts)
-    with Run.create(out, question.command, Settings(), [question.seed], data) as run:
+    with Run.create(out, question.command, settings, [question.seed], data) as run:
         run.write_json(RESULTS, results)
         screen.line(f"figures {realism_figure(results['realism'], run.figures / 'realism.png')}")
         screen.line(f"        {preference_figure(results['preference'], run.figures / 'preference.png')}")

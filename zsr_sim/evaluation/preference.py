@@ -59,7 +59,7 @@ class Split:
         )
 
 
-def preference_accuracy(vectors: NDArray[np.float32], log: Interactions, seed: int) -> dict[str, Any]:
+def preference_accuracy(vectors: NDArray[np.float32], log: Interactions, traits: Traits, seed: int) -> dict[str, Any]:
     """AUC of the simulated users and of four others on the same split, ready for JSON.
 
     vectors: float32 (n_items, d), the items as their texts place them. `rows`: a model each, with the AUC and its 95 %
@@ -69,7 +69,7 @@ def preference_accuracy(vectors: NDArray[np.float32], log: Interactions, seed: i
     split = Split.of(log, len(vectors), seed)
     seen = set((log.users.astype(np.int64) * len(vectors) + log.items).tolist())
     judges = {kind: _Unseen.drawn(split, kind, seen, seed) for kind in ("warm", "cold")}
-    world = fit(make_items(vectors), split.train, Traits(), seed)
+    world = fit(make_items(vectors), split.train, traits, seed)
     factors, recipes = _factors(split, len(vectors), seed)
     click, like = world_scores(world, split.log.n_users)
     popularity = np.bincount(split.train.items, minlength=len(vectors)).astype(np.float64)

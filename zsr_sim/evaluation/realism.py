@@ -62,6 +62,7 @@ class Ground:
 def realism(
     vectors: NDArray[np.float32],
     log: Interactions,
+    traits: Traits,
     seed: int,
     replications: int,
     progress: Callable[[int, int], None] | None = None,
@@ -81,7 +82,7 @@ def realism(
     early, late = log.before(cut), log.after(cut)
     if not len(early) or cut >= end:
         raise InputError("all interactions have one time; realism needs a log in which time passes")
-    ground = learn(vectors, early, seed)
+    ground = learn(vectors, early, traits, seed)
     world = ground.population.items
     items = Items(vectors, world.topics, world.n_topics)
     heavy = int(np.median(np.diff(early.starts)[np.diff(early.starts) > 0]))
@@ -110,9 +111,9 @@ def realism(
     }
 
 
-def learn(vectors: NDArray[np.float32], early: Interactions, seed: int) -> Ground:
+def learn(vectors: NDArray[np.float32], early: Interactions, traits: Traits, seed: int) -> Ground:
     """Fit users, momentum and repeats to a log."""
-    population = fit(make_items(vectors), early, Traits(), seed)
+    population = fit(make_items(vectors), early, traits, seed)
     tastes = np.zeros((early.n_users, *population.tastes.shape[1:]), dtype=np.float32)
     tastes[population.codes] = population.tastes * population.affinity_weights[:, None, None]
     goods = Goods(population.items.vectors, vectors)

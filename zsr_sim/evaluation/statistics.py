@@ -37,6 +37,8 @@ def statistics(log: Interactions, items: Items, old: NDArray[np.bool_], heavy: i
     old: bool (n_users,), who was known before; all others are new. heavy: users with more interactions than this in the
     stretch are heavy, the others light.
     """
+    if not len(log):
+        return {("users", "all"): Statistic(0.0, None)}
     per_user = np.diff(log.starts)
     active = per_user > 0
     segments = {
@@ -89,7 +91,7 @@ def neighbours_in_sessions(
     items: NDArray[np.int32], sessions: Sessions, texts: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """Cosine of the texts of each two items (m,) that follow one another in a session, (pairs,)."""
-    inside = np.ones(len(items) - 1, dtype=np.bool_)
+    inside = np.ones(max(len(items) - 1, 0), dtype=np.bool_)
     inside[sessions.starts[1:-1] - 1] = False  # from the last item of a session to the first of the next
     return np.asarray((texts[items[:-1][inside]] * texts[items[1:][inside]]).sum(axis=1), dtype=np.float64)
 
