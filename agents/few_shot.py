@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zsr_sim.agents.next_items import NextItems, last_items, ndcg, rows_with_past, split_for_validation
-from zsr_sim.agents.similarity import taste_of
 from zsr_sim.config import FewShotSettings
 from zsr_sim.encoders.history import pooled
 from zsr_sim.encoders.space import unit
@@ -127,7 +126,7 @@ class FewShot:
         if self.peer_weight:
             points = points + self.peer_weight * self.peers.taste(points, self.neighbours)
         known = (observation.histories >= 0).any(axis=1, keepdims=True)
-        return np.where(known, unit(points), taste_of(observation, self.retrieval)).astype(np.float32)
+        return np.where(known, unit(points), self.retrieval.pool(observation)).astype(np.float32)
 
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What `restore` needs beside a catalogue."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from zsr_sim.agents.best import best_page
 from zsr_sim.agents.explanation import shares_of
 from zsr_sim.agents.next_items import NextItems, last_items, ndcg, rows_with_past, split_for_validation
-from zsr_sim.agents.similarity import DECAY, taste_of
+from zsr_sim.agents.similarity import DECAY
 from zsr_sim.config import HybridSettings
 from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.observation import Decision, Observation
@@ -140,7 +140,7 @@ class Hybrid:
         return users @ self._network.wanted.weight.T + self._network.liking.weight[:, 0]
 
     def _text_logits(self, observation: Observation) -> Tensor:
-        tastes = torch.from_numpy(taste_of(observation, self.retrieval)).double()
+        tastes = torch.from_numpy(self.retrieval.pool(observation, DECAY)).double()
         return (tastes @ self._network.match) @ self._vectors.T + self._network.level
 
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -40,7 +40,7 @@ class Similarity:
         """The nearest page for each user."""
         if self.threshold > -1:
             return Decision(best_page(self.scores(observation), observation, self.slate_size))
-        return Decision(self.retrieval.nearest(taste_of(observation, self.retrieval), observation, self.slate_size))
+        return Decision(self.retrieval.nearest(self.retrieval.read(observation, DECAY), observation, self.slate_size))
 
     def scores(self, observation: Observation) -> NDArray[np.float32]:
         """Cosine of each item with the user, float32 (n, n_items); below the threshold by popularity, less 10."""
@@ -71,9 +71,4 @@ class Similarity:
 
     def _cosines(self, observation: Observation) -> NDArray[np.float32]:
         """Of each item with each user, float32 (n, n_items); popularity in 0 .. 1 for a user who is unknown."""
-        return self.retrieval.similarity(taste_of(observation, self.retrieval)).numpy()
-
-
-def taste_of(observation: Observation, retrieval: Retrieval, decay: float = DECAY) -> NDArray[np.float32]:
-    """What the history comes to, or the profile of a user without one, float32 (n, d); zeros for who has neither."""
-    return retrieval.read(observation, decay)
+        return self.retrieval.similarity(self.retrieval.read(observation, DECAY)).numpy()

@@ -76,12 +76,12 @@ class Retrieval:
         history encoder that was named has its own ways.
         """
         if self.history is None:
-            tastes = pooled(observation.histories, self.vectors, decay)
-        else:
-            tastes = self.history.encode(observation.histories)
-        if observation.profiles is None:
-            return tastes
-        return np.where(tastes.any(axis=1, keepdims=True), tastes, observation.profiles).astype(np.float32)
+            return self.pool(observation, decay)
+        return _or_profile(self.history.encode(observation.histories), observation)
+
+    def pool(self, observation: Observation, decay: float = 0.9) -> NDArray[np.float32]:
+        """As `read`, by the pooled mean whatever history encoder was named: for who has learned from pooled means."""
+        return _or_profile(pooled(observation.histories, self.vectors, decay), observation)
 
     def by_history(self, observation: Observation, k: int) -> NDArray[np.int32]:
         """The items most similar to what the history comes to."""
@@ -133,6 +133,13 @@ class Retrieval:
             observation.shown, out,
         )  # fmt: skip
         return out
+
+
+def _or_profile(tastes: NDArray[np.float32], observation: Observation) -> NDArray[np.float32]:
+    """The tastes (n, d), and the profile of who has none."""
+    if observation.profiles is None:
+        return tastes
+    return np.where(tastes.any(axis=1, keepdims=True), tastes, observation.profiles).astype(np.float32)
 
 
 @law
