@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -113,6 +113,8 @@ def _dot(x: NDArray[np.float64], vector: NDArray[np.float64]) -> NDArray[np.floa
 
 class BanditTrainer:
     """Lets users visit and learns from every page that they were shown."""
+
+    KEPT: ClassVar[tuple[str, ...]] = ("ridge", "update")
 
     def __init__(
         self, kind: Kind, world: World, population: Population, source: CandidateSource, settings: BanditSettings,

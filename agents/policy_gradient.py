@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -108,6 +109,8 @@ def generalised_advantages(
 
 class PolicyGradientTrainer:
     """Learns a `CandidateScorer` in the closed loop."""
+
+    KEPT: ClassVar[tuple[str, ...]] = ("scorer", "agent._scorer", "optimiser", "rng", "update", "_scale")
 
     def __init__(
         self,

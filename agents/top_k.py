@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -116,6 +116,8 @@ class TopKTrainer:
     and the discounted rest of the visit, less the mean of these over all users at that page and position, in standard
     deviations.
     """
+
+    KEPT: ClassVar[tuple[str, ...]] = ("scorer", "optimiser", "rng", "update")
 
     def __init__(
         self, world: World, population: Population, source: CandidateSource, settings: AgentSettings, horizon: int,

@@ -72,7 +72,7 @@ def demo(
     from zsr_sim.commands import comparing
     from zsr_sim.commands.job import Job
 
-    job = Job("films", users, seed, assignments=assignments or [], command=ctx.meta["command"], follow=True)
+    job = Job("films", users, follow=True, seed=seed, assignments=assignments or [], command=ctx.meta["command"])
     tell(comparing.demo(job, out, screen(as_json)), as_json)
 
 
@@ -86,6 +86,7 @@ def train(
         list[int] | None, typer.Option("--seeds", "--seed", min=0, max=2**32 - 1, help="one training each [default: 0]")
     ] = None,
     users: Users = 2000,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out where it was stopped")] = False,
     encoder: Encoder = None,
     world: WorldName = None,
     config: Config = None,
@@ -99,9 +100,10 @@ def train(
 
     seeds = seeds or [0]
     job = Job(
-        data, users, seeds[0], encoder, config, assignments or [], batch_size, command=ctx.meta["command"], world=world
-    )
-    tell(experiments.train(job, agent, seeds, out, screen(as_json)), as_json)
+        data, users, batch_size, seed=seeds[0], encoder=encoder, config=config, assignments=assignments or [],
+        world=world, command=ctx.meta["command"],
+    )  # fmt: skip
+    tell(experiments.train(job, agent, seeds, out, screen(as_json), resume), as_json)
 
 
 @app.command(cls=ManyValues)
@@ -120,6 +122,10 @@ def compare(
         bool, typer.Option("--follow", help="follow users to the horizon, pages weighted by the chance to see them")
     ] = False,
     worlds: Annotated[int, typer.Option(min=0, max=1000, help="ask again in so many other worlds")] = 0,
+    reality: Annotated[
+        str | None,
+        typer.Option(help="hold the order against it: drawn (other parameters), a named world, or a log of pages"),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="only say what so many users would find, from the first 1,000")
     ] = False,
@@ -134,11 +140,14 @@ def compare(
     from zsr_sim.commands import comparing
     from zsr_sim.commands.job import Job
 
-    job = Job(data, users, seed, encoder, config, assignments or [], batch_size, other_luck, ctx.meta["command"], world)
+    job = Job(
+        data, users, batch_size, other_luck, follow, seed=seed, encoder=encoder, config=config,
+        assignments=assignments or [], world=world, command=ctx.meta["command"],
+    )  # fmt: skip
     if plan:
         say(comparing.pilot(job, agents, screen(as_json)), [], as_json)
         return
-    manner = comparing.Manner(until_decided=until_decided, worlds=worlds)
+    manner = comparing.Manner(until_decided=until_decided, worlds=worlds, reality=reality)
     tell(comparing.compare(job, agents, out, screen(as_json), manner), as_json)
 
 
@@ -174,20 +183,9 @@ def recommend(
     from zsr_sim.commands import recommend as command
 
     request = command.Request(
-        data,
-        agent,
-        histories,
-        out,
-        k,
-        keep_seen,
-        candidates,
-        profiles,
-        explain,
-        seed,
-        encoder,
-        config,
-        assignments or [],
-    )
+        data, agent, histories, out, k, keep_seen, candidates, profiles, explain, seed=seed, encoder=encoder,
+        config=config, assignments=assignments or [],
+    )  # fmt: skip
     found = command.recommend(request, screen(as_json))
     say(found if as_json else {}, [], as_json)
 
@@ -212,21 +210,22 @@ def log(
     from zsr_sim.commands import logs
 
     job = logs.LogJob(
-        data, agent, users, explore, value_of or [], minari, seed, encoder, config, assignments or [], world
-    )
+        data, agent, users, explore, value_of or [], minari, seed=seed, encoder=encoder, config=config,
+        assignments=assignments or [], world=world,
+    )  # fmt: skip
     found = logs.write_log(job, out, screen(as_json))
     say(found if as_json else {}, [], as_json)
 
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="run folders")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="a run; then, beside it, runs of evaluate")],
     as_json: Json = False,
 ) -> None:
-    """Write the report of a run again: one self-contained HTML page in its folder."""
+    """One self-contained HTML page, in the folder of the first run: its verdict, and the evidence of all of them."""
     from zsr_sim.reporting.page import write_report
 
-    paths = [str(write_report(folder)) for folder in runs]
+    paths = [str(write_report(runs[0], runs[1:]))]
     say({"reports": paths}, paths, as_json)
 
 

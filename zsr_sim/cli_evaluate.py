@@ -46,8 +46,8 @@ def evaluate_ranking(
     from zsr_sim.commands import ranking
 
     question = ranking.Question(
-        data, agents, protocol != Protocol.cold, protocol != Protocol.warm, min_interactions, users, draws, seed,
-        encoder, config, assignments or [], ctx.meta["command"],
+        data, agents, protocol != Protocol.cold, protocol != Protocol.warm, min_interactions, users, draws,
+        seed=seed, encoder=encoder, config=config, assignments=assignments or [], command=ctx.meta["command"],
     )  # fmt: skip
     found = ranking.evaluate_ranking(question, out, screen(as_json))
     say(found if as_json else {}, [], as_json)
@@ -102,8 +102,8 @@ def evaluate_policy(
     from zsr_sim.commands import policy
 
     question = policy.Question(
-        log, agent, baseline, data, histories, tuple(reward or ()), greedy, draws, seed, encoder, config,
-        assignments or [], ctx.meta["command"],
+        log, agent, baseline, data, histories, tuple(reward or ()), greedy, draws, seed=seed,
+        encoder=encoder, config=config, assignments=assignments or [], command=ctx.meta["command"],
     )  # fmt: skip
     found = policy.evaluate_policy(question, out, screen(as_json))
     say(found if as_json else {}, [], as_json)

@@ -37,6 +37,7 @@ from zsr_sim.generation.sequences import Sequences, continuations, stretches
 from zsr_sim.generation.training import GanTrainer
 from zsr_sim.log_learners import LOG_LEARNERS
 from zsr_sim.loop_learners import LOOP_LEARNERS, restore_top_k, train_top_k
+from zsr_sim.progress import Progress, run_updates
 from zsr_sim.runs import load_checkpoint
 from zsr_sim.trained import Learner, OnProgress, Trained, facts, item_keys, kept, space_tensors, under
 
@@ -63,7 +64,7 @@ def learners() -> dict[str, Learner]:
 
 
 def _stable_baselines(algorithm: str) -> Learner:
-    def train(scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
+    def train(scene: Scene, settings: Settings, seed: int, report: OnProgress, _: Progress) -> Trained:
         return train_stable_baselines(algorithm, scene, settings, seed, report)
 
     where = {"candidates": "among retrieved pages", "proto": "with points in item space as actions"}
@@ -84,14 +85,18 @@ def count_phases(name: str, settings: Settings) -> int:
 
 
 def train_strategy(
-    name: str, scene: Scene, settings: Settings, seed: int, on_progress: OnProgress | None = None
-) -> Trained:
+    name: str, scene: Scene, settings: Settings, seed: int, on_progress: OnProgress | None = None,
+    progress: Progress | None = None,
+) -> Trained:  # fmt: skip
     """Train one of `learners`. All randomness comes from `seed`; `on_progress` is told of every update.
+
+    progress: how far an earlier training of the same came, and where this one is kept: it ends with the same numbers
+    as one that was never stopped. What does not learn in updates of its own (sb3, learners from a log) begins again.
 
     Raises InputError where settings or scene do not allow it (`require_trainable`).
     """
     require_trainable(name, scene, settings)
-    return learners()[name].train(scene, settings, seed, on_progress or _tell_nobody)
+    return learners()[name].train(scene, settings, seed, on_progress or _tell_nobody, progress or Progress())
 
 
 def require_trainable(name: str, scene: Scene, settings: Settings) -> None:
@@ -111,7 +116,9 @@ def _require_policy_gradient(scene: Scene, settings: Settings) -> None:
         _sequences(scene, 0)
 
 
-def train_policy_gradient(scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
+def train_policy_gradient(
+    scene: Scene, settings: Settings, seed: int, report: OnProgress, progress: Progress
+) -> Trained:
     """Train the generator on what the scene's training users consumed, then the policy among these users.
 
     With `agent.algorithm` "top-k" there is no generator: the policy composes its page item by item.
@@ -119,11 +126,11 @@ def train_policy_gradient(scene: Scene, settings: Settings, seed: int, report: O
     The arguments are those of `train_strategy`.
     """
     if settings.agent.algorithm == "top-k":
-        return train_top_k(POLICY_GRADIENT, scene, settings, seed, report)
+        return train_top_k(POLICY_GRADIENT, scene, settings, seed, report, progress)
     gan_trainer, figures = None, {}
     if settings.generator.candidates:
-        gan_trainer, figures["generator"] = _train_generator(scene, settings, seed, report)
-    policy, figures["policy"] = _train_policy(scene, settings, seed, gan_trainer, report)
+        gan_trainer, figures["generator"] = _train_generator(scene, settings, seed, report, progress)
+    policy, figures["policy"] = _train_policy(scene, settings, seed, gan_trainer, report, progress, figures)
     gan = None if gan_trainer is None else gan_trainer.gan
     gate = None if gan is None else gan.threshold
     tensors = _weights("scorer", policy.scorer) | ({} if gan is None else _gan_weights(gan, scene))
@@ -150,8 +157,8 @@ def _require_gan(scene: Scene, settings: Settings) -> None:
     _sequences(scene, 0)
 
 
-def _train_gan(scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
-    trainer, figures = _train_generator(scene, settings, seed, report)
+def _train_gan(scene: Scene, settings: Settings, seed: int, report: OnProgress, _: Progress) -> Trained:
+    trainer, figures = _train_generator(scene, settings, seed, report, Progress())
     return Trained(
         Gan(_written(trainer.gan, scene.retrieval, settings)),
         _gan_weights(trainer.gan, scene) | space_tensors(scene),
@@ -192,9 +199,13 @@ def _tell_nobody(phase: str, done: int, total: int, figures: dict[str, float]) -
 
 
 def _train_generator(
-    scene: Scene, settings: Settings, seed: int, report: OnProgress
+    scene: Scene, settings: Settings, seed: int, report: OnProgress, progress: Progress
 ) -> tuple[GanTrainer, dict[str, float]]:
+    """The generator after its training, or as it was when the policy's was stopped."""
     trainer = GanTrainer(scene.retrieval, *_sequences(scene, seed), settings.generator, seed)
+    if progress.begun:
+        progress.restore("generator", trainer)
+        return trainer, progress.figures("generator")
     last: tuple[int, int, dict[str, float]] = (0, 1, {})
 
     def note(done: int, total: int, figures: dict[str, float]) -> None:
@@ -209,8 +220,9 @@ def _train_generator(
 
 
 def _train_policy(
-    scene: Scene, settings: Settings, seed: int, gan_trainer: GanTrainer | None, report: OnProgress
-) -> tuple[PolicyGradientTrainer, dict[str, float]]:
+    scene: Scene, settings: Settings, seed: int, gan_trainer: GanTrainer | None, report: OnProgress,
+    progress: Progress, before: dict[str, dict[str, float]],
+) -> tuple[PolicyGradientTrainer, dict[str, float]]:  # fmt: skip
     source = _candidates(gan_trainer.gan if gan_trainer else None, scene.retrieval, settings, torch.float32)
 
     def learn_from_feedback(histories: NDArray[np.int32], pages: NDArray[np.int32], clicks: NDArray[np.bool_]) -> None:
@@ -222,10 +234,8 @@ def _train_policy(
         scene.world, scene.train, source, settings.agent, settings.world.horizon, seed,
         learn_from_feedback if gan_trainer else None, settings.generator.feedback_interval,
     )  # fmt: skip
-    figures: dict[str, float] = {}
-    for update in range(settings.agent.updates):
-        figures = trainer.step()
-        report("policy", update + 1, settings.agent.updates, figures)
+    beside = {} if gan_trainer is None else {"generator": gan_trainer}
+    figures = run_updates(trainer, settings.agent.updates, report, progress, beside, before)
     return trainer, figures
 
 

@@ -1,4 +1,7 @@
-"""Strategies that learn from the scene's log alone, as entries of the table of learners."""
+"""Strategies that learn from the scene's log alone, as entries of the table of learners.
+
+They learn in a minute or so: one that was stopped begins again.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from zsr_sim.agents.hybrid import Hybrid, train_hybrid
 from zsr_sim.agents.next_items import split_for_validation
 from zsr_sim.config import Settings
 from zsr_sim.experiment import Scene
+from zsr_sim.progress import Progress
 from zsr_sim.trained import Learner, OnProgress, Trained, item_keys, kept, under
 
 _PHASE = "log"
 
 
-def _train_hybrid(scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
+def _train_hybrid(scene: Scene, settings: Settings, seed: int, report: OnProgress, _: Progress) -> Trained:
     agent, figures = train_hybrid(
         scene.log, scene.retrieval, scene.world.slate_size, item_keys(scene.dataset.catalogue), settings.hybrid, seed,
         lambda done, total, now: report(_PHASE, done, total, now),
@@ -29,7 +33,7 @@ def _restore_hybrid(tensors: dict[str, Tensor], facts: dict[str, Any], settings:
     return Hybrid.restore(own, facts["agent"], scene.retrieval, size, item_keys(scene.dataset.catalogue))
 
 
-def _train_few_shot(scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
+def _train_few_shot(scene: Scene, settings: Settings, seed: int, report: OnProgress, _: Progress) -> Trained:
     agent, figures = train_few_shot(
         scene.log, scene.retrieval, scene.world.slate_size, settings.few_shot, seed,
         lambda done, total, now: report(_PHASE, done, total, now),

@@ -12,6 +12,7 @@ from zsr_sim.agents.top_k import TopK, TopKTrainer
 from zsr_sim.config import Settings
 from zsr_sim.experiment import Scene
 from zsr_sim.generation.candidates import RetrievalCandidates
+from zsr_sim.progress import Progress, run_updates
 from zsr_sim.trained import Learner, OnProgress, Trained, kept, under
 
 
@@ -19,15 +20,14 @@ def _proposals(scene: Scene, settings: Settings) -> RetrievalCandidates:
     return RetrievalCandidates(scene.retrieval, scene.world.slate_size, settings.agent.candidates)
 
 
-def _train_bandit(kind: Kind, scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
+def _train_bandit(
+    kind: Kind, scene: Scene, settings: Settings, seed: int, report: OnProgress, progress: Progress
+) -> Trained:
     trainer = BanditTrainer(
         kind, scene.world, scene.train, _proposals(scene, settings), settings.bandit, settings.agent,
         settings.world.horizon, seed,
     )  # fmt: skip
-    figures: dict[str, float] = {}
-    for update in range(settings.agent.updates):
-        figures = trainer.step()
-        report("policy", update + 1, settings.agent.updates, figures)
+    figures = run_updates(trainer, settings.agent.updates, report, progress)
     return kept(kind, trainer.agent, {"policy": figures}, scene, settings, seed)
 
 
@@ -35,14 +35,13 @@ def _restore_bandit(tensors: dict[str, Tensor], facts: dict[str, Any], settings:
     return Bandit.restore(under("agent", tensors), facts["agent"], _proposals(scene, settings))
 
 
-def train_top_k(kind: str, scene: Scene, settings: Settings, seed: int, report: OnProgress) -> Trained:
+def train_top_k(
+    kind: str, scene: Scene, settings: Settings, seed: int, report: OnProgress, progress: Progress
+) -> Trained:
     """The policy gradient that learns off-policy, item by item; under the name `kind`."""
     source = _proposals(scene, settings)
     trainer = TopKTrainer(scene.world, scene.train, source, settings.agent, settings.world.horizon, seed)
-    figures: dict[str, float] = {}
-    for update in range(settings.agent.updates):
-        figures = trainer.step()
-        report("policy", update + 1, settings.agent.updates, figures)
+    figures = run_updates(trainer, settings.agent.updates, report, progress)
     return kept(kind, trainer.agent, {"policy": figures}, scene, settings, seed)
 
 

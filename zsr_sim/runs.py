@@ -5,6 +5,7 @@
     results.json     what the run found (the caller's; the same for the same command and seed, so without times)
     figures/         pictures
     checkpoints/     weights without pickle (safetensors + json)
+    progress/        how far a training has come, until the run is done (safetensors + json)
     tensorboard/     the same curves as metrics.jsonl, live, one folder per seed
 
 A run may be killed at any moment: every file but metrics.jsonl is written aside and moved into place, so it is whole or
@@ -17,20 +18,16 @@ import json
 import logging
 import math
 import os
-import platform
 import re
 import shutil
-import subprocess
 import warnings
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import zsr_sim
 from zsr_sim.config import Settings
 from zsr_sim.errors import InputError
+from zsr_sim.manifest import facts_of, first_difference, now, without_paths
 
 if TYPE_CHECKING:  # torch takes seconds to import, and reading a manifest does not need it
     from torch import Tensor
@@ -39,12 +36,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, and reading a manifest does 
 logger = logging.getLogger(__name__)
 
 MANIFEST, METRICS, RESULTS, WALKS = "manifest.json", "metrics.jsonl", "results.json", "walks.json"
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, PROGRESS, _BOARDS = "checkpoints", "progress", "tensorboard"
 _KEYS = ("phase", "seed", "step")  # of every line of metrics.jsonl, before its figures
-_PACKAGES = (
-    *("gymnasium", "numba", "numpy", "pandas", "pyarrow", "safetensors", "scipy", "stable-baselines3"),
-    *("torch", "transformers"),
-)
 
 
 class Run:
@@ -72,7 +65,7 @@ class Run:
             InputError: the folder already holds a run, is a file, or cannot be written.
         """
         require_free(folder)
-        run = cls(folder, _manifest(command, settings, seeds, data))
+        run = cls(folder, facts_of(command, settings, seeds, data))
         try:
             run.figures.mkdir(parents=True, exist_ok=True)
             run.write_json(MANIFEST, run._manifest)
@@ -80,6 +73,35 @@ class Run:
             raise _not_a_folder(folder) from None
         except OSError as error:
             raise InputError(f"--out {folder} cannot be written ({error.strerror}); choose another --out") from None
+        return run
+
+    @classmethod
+    def resume(cls, folder: Path, settings: Settings, seeds: list[int], data: dict[str, Any]) -> Run:
+        """Go on with a run that was stopped: metrics.jsonl ends where the progress of its training does.
+
+        Raises InputError where the run is done, or was begun with other settings, seeds or data.
+        """
+        begun, given = read_manifest(folder), facts_of([], settings, seeds, data)
+        if begun["status"] == "done":
+            raise InputError(f"--resume: {folder} is done; choose another --out, or leave --resume out to begin anew")
+        for key in ("seeds", "data", "config", "packages"):
+            if begun[key] != given[key]:
+                raise InputError(
+                    f"--resume: {folder} was begun with other {key} ({first_difference(begun[key], given[key])}); give "
+                    "the same, or another --out"
+                )
+        resumed = [*begun.get("resumed", []), now()]
+        run = cls(folder, begun | {"status": "running", "end": None, "resumed": resumed})
+        run.write_json(MANIFEST, run._manifest)
+        kept = [
+            load_checkpoint(folder, p.name, PROGRESS)[1]["metrics_bytes"] for p in (folder / PROGRESS).glob("[!.]*")
+        ]
+        shutil.rmtree(folder / _BOARDS, ignore_errors=True)
+        if (folder / METRICS).exists():
+            os.truncate(folder / METRICS, max(kept, default=0))
+            for row in read_metrics(folder):
+                values = {key: math.nan if value is None else value for key, value in row.items() if key not in _KEYS}
+                run._draw(row["step"], values, row["seed"], row["phase"])
         return run
 
     @property
@@ -100,8 +122,11 @@ class Run:
         line |= {name: value if math.isfinite(value) else None for name, value in values.items()}
         with (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._draw(step, values, seed, phase)
+
+    def _draw(self, step: int, values: dict[str, float], seed: int, phase: str) -> None:
         if seed not in self._boards:
-            self._boards[seed] = _open_board(self.folder / "tensorboard" / f"seed-{seed}")
+            self._boards[seed] = _open_board(self.folder / _BOARDS / f"seed-{seed}")
         for name, value in values.items():
             self._boards[seed].add_scalar(f"{phase}/{name}", value, step)
 
@@ -109,14 +134,22 @@ class Run:
         """Write a JSON file, whole or not at all. Raises ValueError where the payload holds NaN or infinity."""
         write_whole(self.folder / name, _json(payload))
 
-    def save_checkpoint(self, name: str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    def save_progress(self, name: str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Write progress/<name> as `save_checkpoint` does, with how long metrics.jsonl is by now."""
+        metrics = self.folder / METRICS
+        meta = meta | {"metrics_bytes": metrics.stat().st_size if metrics.exists() else 0}
+        self.save_checkpoint(name, tensors, meta, PROGRESS)
+
+    def save_checkpoint(
+        self, name: str, tensors: dict[str, Tensor], meta: dict[str, Any], among: str = CHECKPOINTS
+    ) -> None:
         """Write checkpoints/<name>/{weights.safetensors, meta.json}: the folder is whole or absent.
 
         A checkpoint of that name is replaced; until the new one stands the old one can be loaded.
         """
         import safetensors.torch
 
-        target = _checkpoint(self.folder, name)
+        target = _checkpoint(self.folder, name, among)
         aside, previous = _beside(target, "unfinished"), _beside(target, "previous")
         shutil.rmtree(aside, ignore_errors=True)  # what a killed run left
         aside.mkdir(parents=True)
@@ -134,9 +167,11 @@ class Run:
         """Close TensorBoard's files and note end time and status: "done", "failed: ..." or "interrupted"."""
         for seed, board in self._boards.items():
             board.close()
-            _without_host_names(self.folder / "tensorboard" / f"seed-{seed}")
+            _without_host_names(self.folder / _BOARDS / f"seed-{seed}")
         self._boards.clear()
-        self._manifest |= {"end": _now(), "status": _without_paths(status)}
+        if status == "done":
+            shutil.rmtree(self.folder / PROGRESS, ignore_errors=True)
+        self._manifest |= {"end": now(), "status": without_paths(status)}
         self.write_json(MANIFEST, self._manifest)
 
     def __enter__(self) -> Self:
@@ -200,16 +235,16 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return metrics
 
 
-def load_checkpoint(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_checkpoint(folder: Path, name: str, among: str = CHECKPOINTS) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the meta of a run's checkpoint. Raises InputError where it is missing or broken."""
     import safetensors
     import safetensors.torch
 
-    found = _checkpoint(folder, name)
+    found = _checkpoint(folder, name, among)
     if not found.is_dir():
         found = _beside(found, "previous")  # a kill between the two renames of `save_checkpoint`
     if not found.is_dir():
-        known = sorted(p.name for p in (folder / CHECKPOINTS).glob("*") if not p.name.startswith("."))
+        known = sorted(p.name for p in (folder / among).glob("*") if not p.name.startswith("."))
         raise InputError(f"{folder}: no checkpoint {name!r}; it has {', '.join(known) or 'none'}")
     try:
         tensors = safetensors.torch.load_file(found / "weights.safetensors")
@@ -247,10 +282,16 @@ def _beside(path: Path, what: str) -> Path:
     return path.with_name(f".{path.name}.{what}")
 
 
-def _checkpoint(folder: Path, name: str) -> Path:
+def holds_progress(folder: Path, name: str) -> bool:
+    """Whether a training of that name was stopped on its way."""
+    found = _checkpoint(folder, name, PROGRESS)
+    return found.is_dir() or _beside(found, "previous").is_dir()
+
+
+def _checkpoint(folder: Path, name: str, among: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
         raise InputError(f"checkpoint {name!r}: expected a plain name of letters, digits, '.', '_' and '-'")
-    return folder / CHECKPOINTS / name
+    return folder / among / name
 
 
 def _read_object(folder: Path, name: str) -> dict[str, Any]:
@@ -273,73 +314,6 @@ def _read_text(path: Path) -> str:
         raise InputError(f"{path} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: no UTF-8 at byte {error.start}; was it edited?") from None
-
-
-def _manifest(command: list[str], settings: Settings, seeds: list[int], data: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "command": [_without_paths(word) for word in command],
-        "config": settings.model_dump(mode="json"),
-        "seeds": [int(seed) for seed in seeds],
-        "data": {key: _without_paths(value) if isinstance(value, str) else value for key, value in data.items()},
-        "packages": {"zsr-sim": zsr_sim.__version__} | {name: _version(name) for name in _PACKAGES},
-        "git_commit": _git_commit(),
-        "host": _host(),
-        "start": _now(),
-        "end": None,
-        "status": "running",
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """The commit of the working directory, with "-dirty" where tracked files differ from it; None outside of git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    quiet = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # several runs may ask at once
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=quiet, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
-
-
-def _host() -> dict[str, Any]:
-    """What a run's speed and last digits depend on; nothing that names a machine or a person."""
-    import torch
-
-    return {
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "torch_threads": torch.get_num_threads(),
-    }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _without_paths(text: str) -> str:
-    """The text with absolute paths cut to what tells nothing of the machine: they stand in reports that people share.
-
-    Below the working directory a path becomes relative, below the home folder it begins with ~ (a shell still finds
-    both), and of any other the last part stays.
-    """
-    if os.path.isabs(text):
-        return _short_path(text)  # a whole argument, which may hold blanks
-    return re.sub(r"(?<![\w.~/:])/[^\s/'\"]+/[^\s'\"]*", lambda match: _short_path(match[0]), text)
-
-
-def _short_path(path: str) -> str:
-    for root, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
-        if Path(path).is_relative_to(root):
-            return prefix + str(Path(path).relative_to(root))
-    return Path(path).name
 
 
 def _open_board(folder: Path) -> SummaryWriter:

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from zsr_sim.encoders.attention import AttentionHistories
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.experiment import Scene
 from zsr_sim.runs import Run
+
+if TYPE_CHECKING:
+    from zsr_sim.progress import Progress
 
 OnProgress = Callable[[str, int, int, dict[str, float]], None]
 """Called with (phase, steps done, steps in all, figures so far); phases are "generator", "log" and "policy"."""
@@ -63,7 +66,7 @@ class Learner:
     does: str
     needs: str
     in_the_loop: bool
-    train: Callable[[Scene, Settings, int, OnProgress], Trained]
+    train: Callable[[Scene, Settings, int, OnProgress, Progress], Trained]
     restore: Callable[[dict[str, Tensor], dict[str, Any], Settings, Scene], Agent]
     require: Callable[[Scene, Settings], None] = lambda scene, settings: None
     phases: Callable[[Settings], int] = lambda settings: 1

@@ -1,5 +1,7 @@
 """Segments, log support and plans: known answers."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from zsr_sim.evaluation.estimates import estimate_mean, power_factor
 from zsr_sim.evaluation.planning import plan, plan_words
 from zsr_sim.evaluation.replay import Replay
 from zsr_sim.evaluation.segments import Segmentation, segment_effects, segmentations
-from zsr_sim.evaluation.support import support_of
+from zsr_sim.evaluation.support import log_states, state_support, support_of
+from zsr_sim.interactions import Interactions
 
 
 def test_users_are_told_apart_by_history_clicks_and_taste() -> None:
@@ -64,12 +67,13 @@ def test_no_segment_is_harmed_by_chance_alone() -> None:
     assert alarms / 300 <= 0.08  # three standard errors above 5 %
 
 
-def pages(slates: list[list[int]], clicked: list[list[int]]) -> Replay:
-    """One page for each user."""
+def pages(slates: list[list[int]], clicked: list[list[int]], states: Sequence[Sequence[float]] = ()) -> Replay:
+    """One page for each user, shown in the state that is given."""
     shown = np.array(slates, dtype=np.int32)[:, None, :]
     clicks = np.array(clicked, dtype=np.bool_)[:, None, :]
     rewards = clicks.sum(axis=2).astype(np.float32)
-    return Replay(shown, clicks, rewards, rewards, np.ones_like(rewards, dtype=np.bool_))
+    before = np.array(states or np.zeros((len(slates), 2)), dtype=np.float32)[:, None, :]
+    return Replay(shown, clicks, rewards, rewards, np.ones_like(rewards, dtype=np.bool_), before)
 
 
 def test_support_by_hand() -> None:
@@ -88,6 +92,55 @@ def test_support_by_hand() -> None:
     assert (back["gain_outside"], back["alarm"]) == (None, False)
     known = support_of(baseline, pages([[0, 1], [0, 2]], [[1, 1], [1, 0]]), popularity, vectors)
     assert (known["gain_outside"], known["alarm"]) == (0.0, False)
+
+
+def test_states_outside_the_log_by_hand() -> None:
+    """The log's people were at 0 and 10 degrees, and at 5 and 15: nobody is more than 5 degrees from the others."""
+
+    def at(*degrees: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        return np.array([[np.cos(np.radians(d)), np.sin(np.radians(d))] for d in degrees], dtype=np.float32)
+
+    known = at(0, 10), at(5, 15)
+    baseline = pages([[0, 1]] * 3, [[1, 0], [1, 0], [0, 0]], at(0, 12, 90).tolist())
+    candidate = pages([[0, 1]] * 3, [[1, 0], [1, 1], [1, 1]], [*at(14, 90).tolist(), [0.0, 0.0]])  # no history: inside
+    found = state_support(baseline, candidate, known)
+    assert found is not None
+    assert found["reach"] == pytest.approx(1 - np.cos(np.radians(5)), rel=1e-3)
+    assert found["visited_outside"] == {"baseline": 1 / 3, "candidate": 1 / 3}
+    assert found["return_outside"] == pytest.approx({"baseline": 0.0, "candidate": 2 / 5})
+    away = [1 - np.cos(np.radians(d)) for d in (1, 75)]
+    assert found["distance"]["candidate"] == pytest.approx(sum(away) / 3, rel=1e-5)
+    assert found["gain_outside"] == pytest.approx(2 / 3)  # of 3 clicks gained, 2 were at 90 degrees
+    assert found["alarm"]
+    back = state_support(candidate, baseline, known)
+    assert back is not None
+    assert (back["gain_outside"], back["alarm"]) == (None, False)
+    assert state_support(baseline, candidate, (known[0], known[1][:0])) is None
+
+
+def test_the_log_s_own_states_are_those_after_each_interaction() -> None:
+    vectors = np.eye(3, dtype=np.float32)
+    log = Interactions.from_columns(["a", "a", "b"], np.array([0, 1, 2]), np.array([1.0, 2.0, 1.0]))
+    first, second = log_states(log, vectors)
+    length = np.hypot(0.95, 1.0)
+    assert first == pytest.approx(np.array([[0.95 / length, 1 / length, 0]]), abs=1e-6)  # the longest there is
+    assert second.shape == (0, 3)
+    three = Interactions.from_columns(["a"] * 6 + ["b"] * 5, np.array([0] * 6 + [2] * 5), np.arange(11.0))
+    first, second = log_states(three, vectors)
+    assert (first.tolist(), second.tolist()) == ([[1, 0, 0]] * 2, [[0, 0, 1]])  # after the fifth and the sixth
+    made_up = random_items(n=60, n_topics=3)
+    users, rng = [f"{user:03d}" for user in range(200) for _ in range(30)], np.random.default_rng(0)
+    many = Interactions.from_columns(users, rng.integers(0, 60, 6000), np.tile(np.arange(30.0), 200))
+    halves = log_states(many, made_up.vectors)
+    assert sum(map(len, halves)) == 4000
+    # The log's own people, page by page: all but about one in a hundred of their states are inside.
+    states = halves[1][:500, None, :]
+    blank = np.zeros((500, 1, 2), dtype=np.bool_)
+    shown, rewards = np.zeros((500, 1, 2), dtype=np.int32), np.ones((500, 1), dtype=np.float32)
+    same = Replay(shown, blank, rewards, rewards, blank[:, :, 0], states)
+    found = state_support(same, same, (halves[0], halves[1][500:]))
+    assert found is not None
+    assert 0 <= found["visited_outside"]["candidate"] <= 0.03
 
 
 def test_a_plan_is_kept_in_repetition() -> None:

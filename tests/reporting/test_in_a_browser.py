@@ -11,6 +11,7 @@ from tests.reporting.browser import chromium
 from zsr_sim.config import Settings
 from zsr_sim.evaluation.across import across_worlds
 from zsr_sim.evaluation.comparison import compare_strategies
+from zsr_sim.evaluation.order import Ordered, agreement
 from zsr_sim.evaluation.replay import Replay
 from zsr_sim.evaluation.walks import walks
 from zsr_sim.reporting.page import write_report
@@ -38,8 +39,18 @@ def whole_run(folder: Path) -> Path:
             "gain_outside": 0.7,
             "alarm": True,
             **{key: {"baseline": 0.1, "candidate": 0.2} for key in ("shown_outside", "return_outside", "distance")},
+            "states": {
+                "reach": 0.3,
+                "gain_outside": 0.8,
+                "alarm": True,
+                **{
+                    key: {"baseline": 0.1, "candidate": 0.2}
+                    for key in ("visited_outside", "return_outside", "distance")
+                },
+            },
         }
     }
+    results["reality"] = reality()
     run = Run.create(folder, ["zsr-sim", "compare"], Settings(), [0], {"source": "films"})
     for name in ("one", "two"):
         for update in (1, 2):
@@ -49,11 +60,48 @@ def whole_run(folder: Path) -> Path:
         slates = (np.arange(5 * 4 * 3).reshape(5, 4, 3) + shift).astype(np.int32) % 40
         clicks = slates % (3 + shift) == 0
         rewards = clicks.sum(axis=2).astype(np.float32)
-        replays.append(Replay(slates, clicks, rewards, rewards / 3, np.zeros((5, 4), dtype=np.bool_)))
+        states = np.zeros((5, 4, 2), dtype=np.float32)
+        replays.append(Replay(slates, clicks, rewards, rewards / 3, np.zeros((5, 4), dtype=np.bool_), states))
     run.write_json(WALKS, {HOSTILE: walks(replays[0], replays[1], [f"{HOSTILE} {item}" for item in range(40)])})
     run.write_json(RESULTS, results)
     run.finish("done")
-    return write_report(folder)
+    return write_report(folder, [policy_run(folder.with_name("policy"))])
+
+
+def reality() -> dict[str, Any]:
+    """The order of three strategies in a log; the third is not supported."""
+    figures = {"mean": 0.5, "ci95": [0.4, 0.6]}
+    names = ("simulated, clicks per page", "off-policy, clicks per page")
+    strategies: dict[str, Any] = {n: dict.fromkeys(names, figures) | {"faults": []} for n in ("a", HOSTILE, "c")}
+    strategies["c"] |= {names[1]: None, "faults": [HOSTILE]}
+    found = agreement(*(Ordered(np.arange(3.0), np.tile(np.arange(3.0), (10, 1))) for _ in range(2)))
+    pair = {"first": names[0], "second": names[1], "found": found}
+    return {
+        "where": f"the log {HOSTILE}", "written_by": None, "pages": 90, "users": 10, "notes": [HOSTILE], "draws": 1000,
+        "estimator": "sndr", "assumes": "a lot", "strategies": strategies, "unsupported": ["c"],
+        "agreement": [pair, pair | {"found": None}],
+    }  # fmt: skip
+
+
+def policy_run(folder: Path) -> Path:
+    """A run of `evaluate policy`."""
+    value: dict[str, Any] = {"value": 0.5, "ci95": [0.4, 0.6], "assumes": "nothing", "tuned": {"clip": "infinity"}}
+    nothing: dict[str, Any] = {"value": None, "ci95": [None, None], "assumes": "it"}
+    estimates = {HOSTILE: value | {"difference": value}, "ips": nothing | {"difference": nothing}}
+    weights = {"effective_sample_size": 9.0, "rows": 90, "mean_weight": 1.0, "mean_weight_ci95": [0.5, 1.5],
+               "weight_quantiles": {"max": 30.0}, "faults": [HOSTILE]}  # fmt: skip
+    results = {
+        "log": HOSTILE, "pages": 9, "impressions": 90, "users": 3, "notes": [HOSTILE], "unit": "clicks per page",
+        "target": HOSTILE, "baseline": "logging policy", "logging_policy": value, "best": HOSTILE, "draws": 1000,
+        "targets": {HOSTILE: {"diagnostics": {"page": weights}, "estimates": estimates}},
+        "truth": {HOSTILE: {"clicks_per_page": {"mean": 0.5, "ci95": [0.4, 0.6]}}},
+        "verdict": "inconclusive", "reason": f"the log cannot tell {HOSTILE}",
+        "rules": {"diagnostics": "One.", "best": "Two.", "verdict": "Three."},
+    }  # fmt: skip
+    run = Run.create(folder, ["zsr-sim", "evaluate", "policy"], Settings(), [0], {"source": "films"})
+    run.write_json(RESULTS, results)
+    run.finish("done")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +118,8 @@ def test_it_opens_without_a_complaint_shows_all_and_fits_a_phone(page: Path, tmp
         headings = browser.evaluate("[...document.querySelectorAll('h2')].map(one => one.innerText)")
         assert headings == [
             *("Strategies", "Effects", "Differences in return", "Guardrails", "Other worlds", "Segments, worst first"),
-            *("Outside the log", "Figures", "Three visits, side by side", "Learning, in numbers", "Other metrics"),
+            *("Outside the log", "Ranking reliability", f"Off-policy estimates of {HOSTILE}", "Figures"),
+            *("Three visits, side by side", "Learning, in numbers", "Other metrics"),
             "How to repeat it",
         ]
         assert browser.evaluate("document.images.length") == 5  # two for each that learned, and the comparison
@@ -99,4 +148,7 @@ def test_all_of_it_stays_small_and_text_stays_text(page: Path) -> None:
     assert len(text) < 2_000_000
     assert "<img src=x" not in text
     assert "ALARM: 70" in text
+    assert "ALARM: 80" in text
+    assert text.count("the one hardly predicts the other") == 1
+    assert "zsr-sim evaluate policy" in text
     assert "Looked 2 times, every 1,000 users, decided after 400 of at most 4,000" in text

@@ -123,8 +123,8 @@ def test_the_verdicts_stand_first_in_the_words_of_the_verdict(tmp_path: Path) ->
     assert page.all("title")[0].text == "demo: zsr-sim report"
     order = [e.text for e in page.elements if e.tag in ("h2", "h3")]
     assert order[:4] == ["Strategies", "Effects", "policy-gradient", "random"]
-    assert [title for title in order if title not in ("policy-gradient", "random")][:5] == [
-        *("Strategies", "Effects", "Differences in return", "Guardrails", "Figures"),
+    assert [title for title in order if title not in ("policy-gradient", "random")][:6] == [
+        *("Strategies", "Effects", "Differences in return", "Guardrails", "Ranking reliability", "Figures"),
     ]
     assert order[-3:] == ["World", "Settings", "Manifest"]
     told = [p.text for p in page.all("p")]
@@ -256,6 +256,14 @@ def test_a_bare_run_and_a_second_report(tmp_path: Path) -> None:
     first = write_report(tmp_path).read_bytes()
     assert write_report(tmp_path).read_bytes() == first
     assert not read(tmp_path / "report.html").all("img")
+
+
+def test_one_page_speaks_of_one_comparison(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        make_run(tmp_path / name, compared("similarity", "policy-gradient"))
+    with pytest.raises(InputError, match=r"second: a run of train, compare or demo; one page speaks of one"):
+        write_report(tmp_path / "first", [tmp_path / "second"])
+    assert not (tmp_path / "first" / "report.html").exists()
 
 
 def test_no_run_no_report(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zsr_sim.agents.protocol import AgentError, CheckedAgent
+from zsr_sim.agents.protocol import AgentError
 from zsr_sim.agents.registry import AgentSpec, checked, find_agent
 from zsr_sim.commands.experiments import (
     Outcome,
@@ -22,8 +22,9 @@ from zsr_sim.commands.experiments import (
     train_into,
 )
 from zsr_sim.commands.job import Job
+from zsr_sim.commands.reality import order_in_reality, require_reality
 from zsr_sim.commands.trial import BLOCK, Trial
-from zsr_sim.config import Settings, load_settings
+from zsr_sim.config import Settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.errors import InputError
 from zsr_sim.evaluation.across import across_worlds, order_agreement
@@ -43,13 +44,14 @@ class Manner:
 
     baseline: what the others are held against, by default the first. told: whose verdict is printed, by default
     everybody's. until_decided: look every 1,000 users and stop when every verdict stands. worlds: ask again in so many
-    other worlds.
+    other worlds. reality: a world or a log whose order of the strategies is held against the one here.
     """
 
     baseline: str | None = None
     told: Sequence[str] | None = None
     until_decided: bool = False
     worlds: int = 0
+    reality: str | None = None
 
 
 def demo(job: Job, out: Path, screen: Screen) -> Outcome:
@@ -66,7 +68,7 @@ def compare(job: Job, agents: Sequence[str], out: Path | None, screen: Screen, m
     manner = manner or Manner()
     out = _compare_folder(job.data) if out is None else out
     require_free(out)
-    settings = load_settings(job.config, job.assignments, job.world)
+    settings = job.settings()
     arms = _arms(agents)
     to_train = list(dict.fromkeys(spec.label for spec in arms.values() if spec.learns))
     scene = open_scene(job, settings, screen)
@@ -75,15 +77,21 @@ def compare(job: Job, agents: Sequence[str], out: Path | None, screen: Screen, m
     ready = {
         arm: probed(checked(arm, spec.make(scene, settings), scene), scene) for arm, spec in arms.items() if spec.make
     }
-    steps = sum(count_phases(name, settings) for name in to_train) + 1 + bool(manner.worlds)
+    log = require_reality(manner.reality, len(arms), ready, scene, job.data) if manner.reality else None
+    steps = sum(count_phases(name, settings) for name in to_train) + 1 + bool(manner.worlds) + bool(manner.reality)
     with Run.create(out, job.command, settings, [job.seed], described(scene)) as run:
         with Phases(screen, steps) as phases:
             trained, training = _train_all(to_train, scene, settings, job.seed, run, phases)
             ready |= {arm: checked(arm, trained[spec.label].agent, scene) for arm, spec in arms.items() if spec.learns}
-            results, walked = _compared({arm: ready[arm] for arm in arms}, scene, job, manner, settings, phases, screen)
+            ready = {arm: ready[arm] for arm in arms}  # in the order in which they were named
+            baseline = manner.baseline or next(iter(ready))
+            trial = Trial(scene.world, scene.test, ready, baseline, job, settings.world.horizon)
+            results = _compared(trial, scene, job, manner, settings, phases, screen)
+            if manner.reality:
+                results["reality"] = order_in_reality(manner.reality, log, trial, scene, job, out, phases)
         results |= {"training": training}
         run.write_json(RESULTS, results)
-        run.write_json(WALKS, walked)
+        run.write_json(WALKS, trial.walks(scene.dataset.catalogue.titles))
         curves = reward_curves(run, scene, settings, job.seed, to_train)
     told = [c["candidate"] for c in results["comparisons"]] if manner.told is None else manner.told
     return conclude(out, results, curves, [name for name in told if name not in results["failed"]], scene, screen)
@@ -94,7 +102,7 @@ def pilot(job: Job, agents: Sequence[str], screen: Screen) -> dict[str, Any]:
 
     Raises InputError for agents that have to be trained first.
     """
-    settings = load_settings(job.config, job.assignments, job.world)
+    settings = job.settings()
     arms = _arms(agents)
     if untrained := [arm for arm, spec in arms.items() if spec.learns]:
         raise InputError(
@@ -115,17 +123,15 @@ def pilot(job: Job, agents: Sequence[str], screen: Screen) -> dict[str, Any]:
 
 
 def _compared(
-    ready: dict[str, CheckedAgent], scene: Scene, job: Job, manner: Manner, settings: Settings, phases: Phases,
-    screen: Screen,
-) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
-    """Everything that results.json holds but the training, and the visits of walk.json."""
-    trial = Trial(scene.world, scene.test, ready, manner.baseline or next(iter(ready)), job, settings.world.horizon)
+    trial: Trial, scene: Scene, job: Job, manner: Manner, settings: Settings, phases: Phases, screen: Screen
+) -> dict[str, Any]:
+    """What results.json holds of the comparison itself."""
     trial.run(min(BLOCK, job.users), phases)
     planned = plan(trial.visits, trial.baseline, job.users, trial.followed)
     for line in plan_words(planned):
         screen.line(line)
     results = trial.finish(scene.describe(), phases, manner.until_decided)
-    results |= {
+    return results | {
         "plan": planned,
         "segments": trial.segments(scene),
         "support": trial.support(scene),
@@ -133,7 +139,6 @@ def _compared(
         "worlds": _other_worlds(manner.worlds, trial, scene, job, phases, results),
         "failed": {name: _failure(error) for name, error in trial.failed.items()},
     }
-    return results, trial.walks(scene.dataset.catalogue.titles)
 
 
 def _other_worlds(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.agents.registry import checked, find_agent
 from zsr_sim.commands.job import Job, luck_of
 from zsr_sim.commands.trial import Trial
-from zsr_sim.config import Settings, load_settings
+from zsr_sim.config import Settings
 from zsr_sim.console import Phases, Screen, comparison_table, generator_words, log_words, policy_words
 from zsr_sim.envs.visits import decide, simulate
 from zsr_sim.errors import InputError
@@ -22,9 +23,19 @@ from zsr_sim.evaluation.findings import findings, remarks
 from zsr_sim.evaluation.verdict import verdict_sentence
 from zsr_sim.experiment import Scene, fingerprint, make_scene
 from zsr_sim.learning import POLICY_GRADIENT, count_phases, learners, require_trainable, train_strategy
+from zsr_sim.progress import Progress
 from zsr_sim.reporting.figures import reward_curve
 from zsr_sim.reporting.page import write_report
-from zsr_sim.runs import RESULTS, Run, holds_run, read_metrics, require_free
+from zsr_sim.runs import (
+    PROGRESS,
+    RESULTS,
+    Run,
+    holds_progress,
+    holds_run,
+    load_checkpoint,
+    read_metrics,
+    require_free,
+)
 from zsr_sim.trained import Trained
 
 DEMO_BASELINE = "similarity"
@@ -54,10 +65,15 @@ class Outcome:
         return f"report {self.report}{curve}"
 
 
-def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen) -> Outcome:
-    """Train an agent once for each seed; then try all of them, and the baselines, on users never trained on."""
-    require_free(out)
-    settings = load_settings(job.config, job.assignments, job.world)
+def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen, resume: bool = False) -> Outcome:
+    """Train an agent once for each seed; then try all of them, and the baselines, on users never trained on.
+
+    resume: go on with the run in `out`, if there is one, where it was stopped.
+    """
+    resume = resume and holds_run(out)
+    if not resume:
+        require_free(out)
+    settings = job.settings()
     if not find_agent(agent).learns:
         raise InputError(f"agent {agent!r} has nothing to learn; train takes {', '.join(learners())}")
     if len(set(seeds)) < len(seeds):
@@ -67,12 +83,15 @@ def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen)
     strategies = {name: find_agent(name).build(scene, settings) for name in TRAIN_BASELINES}
     training = {}
     with (
-        Run.create(out, job.command, settings, list(seeds), described(scene)) as run,
+        Run.resume(out, settings, list(seeds), described(scene))
+        if resume
+        else Run.create(out, job.command, settings, list(seeds), described(scene)) as run,
         Phases(screen, 1 + len(seeds) * count_phases(agent, settings), 15 if len(seeds) == 1 else 24) as phases,
     ):
         for seed in seeds:
             suffix = "" if len(seeds) == 1 else f", seed {seed}"
-            trained = train_into(agent, scene, settings, seed, run, phases, said=suffix)
+            progress = progress_of(run, agent, seed)
+            trained = train_into(agent, scene, settings, seed, run, phases, said=suffix, progress=progress)
             trained.save(run, f"seed-{seed}")
             strategies[agent + suffix] = checked(agent + suffix, trained.agent, scene)
             training[str(seed)] = trained.final_figures()
@@ -122,8 +141,9 @@ def described(scene: Scene) -> dict[str, Any]:
 
 
 def train_into(
-    name: str, scene: Scene, settings: Settings, seed: int, run: Run, phases: Phases, logged: str = "", said: str = ""
-) -> Trained:
+    name: str, scene: Scene, settings: Settings, seed: int, run: Run, phases: Phases, logged: str = "", said: str = "",
+    progress: Progress | None = None,
+) -> Trained:  # fmt: skip
     """Train; updates go to metrics.jsonl, with `logged` after the phase's name, and to the screen, with `said`."""
     first: dict[str, dict[str, float]] = {}
 
@@ -132,7 +152,18 @@ def train_into(
         begin = first.setdefault(phase, dict(figures))
         phases.show(phase + said, done, total, _WORDS[phase](begin, figures))
 
-    return train_strategy(name, scene, settings, seed, report)
+    return train_strategy(name, scene, settings, seed, report, progress)
+
+
+def progress_of(run: Run, agent: str, seed: int) -> Progress:
+    """Where the training of a seed writes how far it has come; what an earlier one wrote, if the run goes on."""
+    kind = agent.replace(":", "-")
+    others = [path.name for path in (run.folder / PROGRESS).glob("[!.]*") if not path.name.startswith(f"{kind}-seed-")]
+    if others:
+        raise InputError(f"--resume: {run.folder} trains another agent ({others[0]}); name that one, or another --out")
+    name = f"{kind}-seed-{seed}"
+    found = load_checkpoint(run.folder, name, PROGRESS) if holds_progress(run.folder, name) else ({}, {})
+    return Progress(partial(run.save_progress, name), *found)
 
 
 def reward_curves(run: Run, scene: Scene, settings: Settings, seed: int, names: Sequence[str]) -> list[Path]:

@@ -5,26 +5,41 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zsr_sim.config import Settings, load_settings
 
-@dataclass(frozen=True)
-class Job:
-    """What a person asked for, in `demo`, `train` and `compare` alike.
 
-    users: visits per strategy, of users never trained on. seed: of what is learned and, in a way of its own, of the
-    luck that users meet. command: the command line, for the manifest. world: a named world. follow:
-    follow users to the horizon (`zsr_sim.evaluation.following`).
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What every command that works in a scene may be told.
+
+    seed: of what is learned and, in a way of its own, of the luck that users meet. world: a named world. config,
+    assignments: settings, a file and single ones. command: the command line, for the manifest.
     """
 
-    data: str
-    users: int
     seed: int = 0
     encoder: str | None = None
     config: Path | None = None
     assignments: list[str] = field(default_factory=list)
+    world: str | None = None
+    command: list[str] = field(default_factory=list)
+
+    def settings(self) -> Settings:
+        """All settings; raises InputError for what cannot be (`load_settings`)."""
+        return load_settings(self.config, self.assignments, self.world)
+
+
+@dataclass(frozen=True)
+class Job(Setup):
+    """What a person asked for, in `demo`, `train` and `compare` alike.
+
+    users: visits per strategy, of users never trained on. follow: follow users to the horizon
+    (`zsr_sim.evaluation.following`).
+    """
+
+    data: str
+    users: int
     batch_size: int = 1024
     other_luck: bool = False
-    command: list[str] = field(default_factory=list)
-    world: str | None = None
     follow: bool = False
 
 

@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import pandas as pd
 from zsr_sim.agents.distribution import Sampled, sampled
 from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.agents.registry import find_agent
-from zsr_sim.config import Settings, load_settings
+from zsr_sim.commands.job import Setup
+from zsr_sim.config import Settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.datasets.tables import SUFFIXES
 from zsr_sim.envs.visits import simulate
@@ -32,7 +33,7 @@ LUCK = 1 << 41
 
 
 @dataclass(frozen=True)
-class LogJob:
+class LogJob(Setup):
     """What a person asked for.
 
     users: visits, of users never trained on. explore: probability of an evenly drawn page. value_of: strategies whose
@@ -45,11 +46,6 @@ class LogJob:
     explore: float = 0.0
     value_of: Sequence[str] = ()
     minari: str | None = None
-    seed: int = 0
-    encoder: str | None = None
-    config: Path | None = None
-    assignments: list[str] = field(default_factory=list)
-    world: str | None = None
 
 
 def companion(path: Path, name: str) -> Path:
@@ -80,7 +76,7 @@ def write_log(job: LogJob, out: Path, screen: Screen) -> dict[str, Any]:
         from zsr_sim.evaluation.off_policy.minari_export import require_minari
 
         require_minari(job.minari)
-    settings = load_settings(job.config, job.assignments, job.world)
+    settings = job.settings()
     with Phases(screen) as phases:
         scene = make_scene(job.data, settings.world, job.encoder, phases.encoding, asking=phases.asking).reading(
             settings.history

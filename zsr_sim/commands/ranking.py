@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from zsr_sim.commands.job import Setup
 from zsr_sim.commands.rankers import Ranker, find_rankers, knows_the_log
-from zsr_sim.config import Settings, load_settings
+from zsr_sim.config import Settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.envs.population import FittedPopulation
 from zsr_sim.errors import InputError
@@ -39,7 +40,7 @@ MADE_UP_USERS = 1000  # on whom strategies are tried where there is no log
 
 
 @dataclass(frozen=True)
-class Question:
+class Question(Setup):
     """What a person asked for.
 
     cold, warm: the protocols. users: how many are tried at most, None for all; everybody is learned from. draws: of
@@ -53,11 +54,6 @@ class Question:
     min_interactions: int = 5
     users: int | None = None
     draws: int = COLD_DRAWS
-    seed: int = 0
-    encoder: str | None = None
-    config: Path | None = None
-    assignments: list[str] = field(default_factory=list)
-    command: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -73,7 +69,7 @@ def evaluate_ranking(question: Question, out: Path | None, screen: Screen) -> di
     """Try every agent in every protocol; `out` gets a run folder. Returns results.json, and seconds beside it."""
     if out is not None:
         require_free(out)
-    settings = load_settings(question.config, question.assignments)
+    settings = question.settings()
     rankers = find_rankers(question.agents)
     with Phases(screen) as phases:
         scene = make_scene(question.data, settings.world, question.encoder, phases.encoding)

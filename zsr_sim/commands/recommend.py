@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from zsr_sim.agents.protocol import CheckedAgent, Explaining, Scoring
 from zsr_sim.catalogue import Catalogue
+from zsr_sim.commands.job import Setup
 from zsr_sim.commands.rankers import find_ranker
-from zsr_sim.config import load_settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.datasets.histories import NOBODY, Histories, read_candidates, read_histories, read_profiles
 from zsr_sim.datasets.tables import SUFFIXES
@@ -35,7 +35,7 @@ TOLD = 3  # history items that are named for a recommendation
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Setup):
     """What a person asked for. k: items for each user, fewer where there are no more that are new to the user."""
 
     data: str
@@ -47,10 +47,6 @@ class Request:
     candidates: Path | None = None
     profiles: Path | None = None
     explain: bool = False
-    seed: int = 0
-    encoder: str | None = None
-    config: Path | None = None
-    assignments: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ class Recommended:
 def recommend(request: Request, screen: Screen) -> dict[str, Any]:
     """Write the file of recommendations, whole or not at all; returns what was done."""
     suffix = _suffix(request)
-    settings = load_settings(request.config, request.assignments)
+    settings = request.settings()
     ranker = find_ranker(request.agent)
     with Phases(screen) as phases:
         scene = make_scene(request.data, settings.world, request.encoder, phases.encoding)

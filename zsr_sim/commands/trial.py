@@ -22,7 +22,7 @@ from zsr_sim.evaluation.learnable import MYOPIC, PLANNER, learnable
 from zsr_sim.evaluation.metrics import concentration
 from zsr_sim.evaluation.replay import Replay, replay
 from zsr_sim.evaluation.segments import segment_effects, segmentations
-from zsr_sim.evaluation.support import support_of
+from zsr_sim.evaluation.support import log_states, state_support, support_of
 from zsr_sim.evaluation.walks import walks
 from zsr_sim.experiment import Scene
 
@@ -125,10 +125,11 @@ class Trial:
         return segment_effects(pairs, segmentations(users, self.world.items.topics, scene.vectors, titles))
 
     def support(self, scene: Scene) -> dict[str, Any]:
-        """How far each candidate's gain rests on items that the log never saw (`support_of`)."""
-        kept = dict(self._kept())
+        """How far each candidate's gain rests on items (`support_of`) and states that the log never saw."""
+        kept, known = dict(self._kept()), log_states(scene.log, scene.vectors)
         return {
             name: support_of(kept[self.baseline], candidate, scene.retrieval.popularity, scene.vectors)
+            | {"states": state_support(kept[self.baseline], candidate, known)}
             for name, candidate in kept.items()
             if name != self.baseline
         }

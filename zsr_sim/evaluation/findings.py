@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zsr_sim.evaluation.learnable import learnable_words
+from zsr_sim.evaluation.reliability import reliability_words
 
 
 def findings(results: Mapping[str, Any], candidate: str) -> list[str]:
@@ -31,6 +32,7 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
             f"Order of the {order['strategies']} strategies here and in {len(order['kendall'])} other worlds: "
             f"Kendall's tau {order['mean']:.2f} on average, {low:.2f} to {high:.2f} in 95 % of them"
         )
+    said += reliability_words(results.get("reality"))
     looks = results.get("looks")
     if looks:
         end = "decided" if looks["decided"] else "not decided"
@@ -76,4 +78,10 @@ def _support(support: Mapping[str, Any] | None) -> Iterator[str]:
         yield (
             f"ALARM: {100 * support['gain_outside']:.0f} % of the gain is on items that nobody in the log has met; "
             "there the users' behaviour is guessed, not fitted"
+        )
+    states = (support or {}).get("states")
+    if states and states["alarm"]:
+        yield (
+            f"ALARM: {100 * states['gain_outside']:.0f} % of the gain is earned from users in states that nobody in "
+            "the log was in (their histories lie far from everybody's); there their behaviour is guessed, not fitted"
         )

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.visits import Strategy, decide
 from zsr_sim.envs.world import World
+
+LASTING = 0.95  # decay of a history vector that tells a user's lasting taste
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Replay:
 
     slates: int32 (n, pages, slate), rows of the catalogue. clicks: bool (n, pages, slate). rewards: float32 (n, pages).
     satisfaction: float32 (n, pages), after the page, 0..1. left: bool (n, pages), the visit ended after this page.
+    states: float32 (n, pages, d), the history vector before the page (`zsr_sim.encoders.history`, decay LASTING).
     """
 
     slates: NDArray[np.int32]
@@ -25,6 +29,7 @@ class Replay:
     rewards: NDArray[np.float32]
     satisfaction: NDArray[np.float32]
     left: NDArray[np.bool_]
+    states: NDArray[np.float32]
 
 
 def replay(
@@ -39,12 +44,14 @@ def replay(
         rewards=np.zeros((n, horizon), dtype=np.float32),
         satisfaction=np.zeros((n, horizon), dtype=np.float32),
         left=np.zeros((n, horizon), dtype=np.bool_),
+        states=np.zeros((n, horizon, world.items.vectors.shape[1]), dtype=np.float32),
     )
     for page in range(horizon):
         here = np.flatnonzero(state.present)
         if not len(here):
             break
         slates = np.tile(np.arange(s, dtype=np.int32), (n, 1))  # absent users: any valid page, not shown
+        kept.states[here, page] = pooled(state.histories[here], world.items.vectors, LASTING)
         slates[here] = kept.slates[here, page] = decide(strategy, state, here).slates
         feedback = world.step(state, slates)
         kept.clicks[:, page] = feedback.clicks

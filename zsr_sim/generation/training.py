@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -60,6 +60,11 @@ class GanTrainer:
     log: int32 (n, length), stretches of users' logs (`sequences.stretches`), for the likelihood of every next item.
     train, held_out: pairs of history and continuation, of different users, for everything else.
     """
+
+    KEPT: ClassVar[tuple[str, ...]] = (
+        *("gan.generator", "gan.discriminator", "gan.threshold", "rng", "_luck", "_known", "_pre_trained"),
+        *("_generator_steps", "_discriminator_steps"),
+    )
 
     def __init__(
         self,

@@ -9,16 +9,18 @@ import base64
 import itertools
 import shlex
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
 
+from zsr_sim.errors import InputError
 from zsr_sim.evaluation.findings import findings, remarks
 from zsr_sim.evaluation.planning import plan_words
 from zsr_sim.evaluation.verdict import VERDICT_RULE, verdict_sentence
 from zsr_sim.reporting.bars import metric_bars, segment_bars, world_bars
+from zsr_sim.reporting.evidence import Section, policy_sentence, sections
 from zsr_sim.reporting.figures import (
     DPI,
     GENERATOR_PANELS,
@@ -110,14 +112,20 @@ def _learning_pictures(name: str) -> dict[str, Picture]:
     }
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, others: Sequence[Path] = ()) -> Path:
     """Write folder/report.html about the run in a folder, whatever it has come to; figures it lacks are drawn.
 
-    Every PNG in folder/figures is shown, the standard ones first. Raises InputError where the folder holds no run or
-    one of its files is broken.
+    Every PNG in folder/figures is shown, the standard ones first. others: runs of `evaluate` (policy, ranking, realism)
+    whose evidence and figures stand on the same page. Raises InputError where a folder holds no run, one of its files
+    is broken, or one of the others holds a comparison: a page speaks of one.
     """
-    metrics = read_metrics(folder) if (folder / METRICS).exists() else []
-    run = Findings(read_manifest(folder), metrics, read_results(folder) or {}, read_walks(folder))
+    run, beside = _read(folder), {other: _read(other) for other in others}
+    for other, found in beside.items():
+        if found.comparisons or found.metrics:
+            raise InputError(
+                f"report {other}: a run of train, compare or demo; one page speaks of one, and beside it stand runs of "
+                "evaluate. Name it first, or give it a report of its own"
+            )
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     pictures = _pictures(run)
@@ -131,9 +139,36 @@ def write_report(folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template(REPORT).render(_content(folder.resolve().name, run, figures, pictures))
-    write_whole(folder / REPORT, page.encode())
+    content = _content(folder.resolve().name, run, figures, pictures)
+    for other, found in beside.items():
+        _join(content, other, found)
+    write_whole(folder / REPORT, environment.get_template(REPORT).render(content).encode())
     return folder / REPORT
+
+
+def _read(folder: Path) -> Findings:
+    metrics = read_metrics(folder) if (folder / METRICS).exists() else []
+    return Findings(read_manifest(folder), metrics, read_results(folder) or {}, read_walks(folder))
+
+
+def _join(content: dict[str, Any], folder: Path, run: Findings) -> None:
+    """Put the evidence of another run on the page."""
+    content["verdicts"] += _verdicts(run)
+    content["evidence"] += _evidence(run)
+    content["pictures"] += [_inlined(path, run, None) for path in _ordered(folder / "figures", {})]
+    content["commands"].append(shlex.join(run.manifest["command"]))
+
+
+def _verdicts(run: Findings) -> list[tuple[str, str]]:
+    """What each source of evidence says, and the sentence."""
+    said = [(c["verdict"], _unbroken(verdict_sentence(run.results, c["candidate"]))) for c in run.comparisons]
+    if "targets" in run.results:
+        said.append((run.results["verdict"], _unbroken(policy_sentence(run.results))))
+    return said
+
+
+def _evidence(run: Findings) -> list[Section]:
+    return list(sections(run.results))
 
 
 def _content(name: str, run: Findings, figures: Path, pictures: Mapping[str, Picture]) -> dict[str, Any]:
@@ -144,9 +179,10 @@ def _content(name: str, run: Findings, figures: Path, pictures: Mapping[str, Pic
     return {
         "name": name,
         "status": run.manifest["status"],
-        "verdicts": [(c["verdict"], _unbroken(verdict_sentence(run.results, c["candidate"]))) for c in run.comparisons],
+        "verdicts": _verdicts(run),
+        "evidence": _evidence(run),
         "rule": _unbroken(VERDICT_RULE),
-        "summary": _summary(run.metrics),
+        "summary": "" if run.results and not run.comparisons else _summary(run.metrics),
         "trust": run.results.get("world", {}).get("trust"),
         "baselines": ", ".join(sorted({c["baseline"] for c in run.comparisons})),
         "users": f"{run.results['users']:,}" if run.comparisons else "",
@@ -169,11 +205,12 @@ def _content(name: str, run: Findings, figures: Path, pictures: Mapping[str, Pic
         "worlds": world_bars(run.results),
         "segments": segment_bars(run.results) if run.comparisons else [],
         "support": _support_rows(run.results),
+        "states": _state_rows(run.results),
         "walk": _walk(run),
         "world": list(_flat(world)),
         "settings": list(_flat(run.manifest["config"])),
         "manifest": list(_flat(manifest)),
-        "command": shlex.join(run.manifest["command"]),
+        "commands": [shlex.join(run.manifest["command"])],
     }
 
 
@@ -197,6 +234,22 @@ def _support_rows(results: Mapping[str, Any]) -> list[list[str]]:
         for name, found in results.get("support", {}).items()
         if found["items_outside"] > 0
     ]
+
+
+def _state_rows(results: Mapping[str, Any]) -> list[list[str]]:
+    """The same for states."""
+    return [
+        [
+            name,
+            *(f"{100 * states[key][side]:.1f} %" for key in ("visited_outside", "return_outside")
+              for side in ("baseline", "candidate")),
+            f"{states['distance']['candidate']:.3f}",
+            f"{states['reach']:.3f}",
+            "no gain" if states["gain_outside"] is None else f"{100 * states['gain_outside']:.0f} %",
+        ]
+        for name, found in results.get("support", {}).items()
+        if (states := found.get("states"))
+    ]  # fmt: skip
 
 
 def _walk(run: Findings) -> dict[str, Any] | None:
