@@ -103,7 +103,7 @@ def reliability_words(found: Mapping[str, Any] | None) -> list[str]:
     first, _, *audit = found["agreement"]
     said = [
         f"Order of {len(found['strategies'])} strategies, simulated here against off-policy estimate in "
-        f"{found['where']}: {agreement_words(first['found'])}"
+        f"{found['where']}: {_agreement_words(first['found'])}"
     ]
     if audit:
         told = (f"{entry['first'].split(',')[0]} {_coefficient(entry['found'], 'spearman')}" for entry in audit)
@@ -116,7 +116,7 @@ def reliability_words(found: Mapping[str, Any] | None) -> list[str]:
     return said
 
 
-def agreement_words(found: Mapping[str, Any] | None) -> str:
+def _agreement_words(found: Mapping[str, Any] | None) -> str:
     """What `zsr_sim.evaluation.order.agreement` found, in a clause."""
     if found is None:
         return "fewer than three strategies that can be told apart, so there is no order to compare"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zsr_sim.evaluation.off_policy.estimators import LOGGING
-from zsr_sim.evaluation.reliability import SEPARATE, agreement_words, reliability_words
+from zsr_sim.evaluation.reliability import RETURN, SEPARATE, reliability_words
 from zsr_sim.reporting.numbers import decimals, signed, with_interval
 
 
@@ -48,21 +48,36 @@ def _reliability(found: Mapping[str, Any] | None) -> Section:
         )
         return Section("Ranking reliability", [missing, SEPARATE])
     units = [key for key in next(iter(found["strategies"].values())) if key != "faults"]
+    units.sort(key=lambda unit: unit.endswith(RETURN))  # what can be compared stands side by side
     order = {unit: _ranks(found["strategies"], unit) for unit in units}
     rows = [
         [name, *(_ranked(entry[unit], order[unit].get(name)) for unit in units)]
         for name, entry in found["strategies"].items()
     ]
-    pairs = [[f"{entry['first']} / {entry['second']}", agreement_words(entry["found"])] for entry in found["agreement"]]
+    pairs = [_agreed(entry) for entry in found["agreement"]]
     written = f" It was written by {found['written_by']}." if found["written_by"] else ""
     return Section(
         "Ranking reliability",
         [*(f"{said}." for said in reliability_words(found)), *found["notes"], SEPARATE],
-        [Table("Order of the strategies", ["strategy", *units], rows), Table("Agreement", ["of", "how far"], pairs)],
-        f"Rank in brackets, means with 95 % intervals. Off-policy: {found['estimator']} on {found['pages']:,} pages of "
+        [
+            Table("Order of the strategies", ["strategy", *units], rows),
+            Table("Agreement", ["of", "Spearman", "Kendall", "same order", "clear pairs"], pairs),
+        ],
+        f"Rank in brackets, means with 95 % intervals. Clear pairs: in the same order, of those that both sources tell "
+        f"apart. Off-policy: {found['estimator']} on {found['pages']:,} pages of "
         f"{found['users']:,} users, in the states that the log was in; it assumes {found['assumes']}.{written} "
         f"Intervals of the coefficients: users of both sources resampled {found['draws']:,} times, these strategies.",
     )
+
+
+def _agreed(entry: Mapping[str, Any]) -> list[str]:
+    found, of = entry["found"], f"{entry['first']} / {entry['second']}"
+    if found is None:
+        return [of, "no order", "", "", ""]
+    coefficients = [
+        with_interval({"mean": c["value"], "ci95": c["ci95"]}) for c in (found["spearman"], found["kendall"])
+    ]
+    return [of, *coefficients, f"{found['same']} of {found['pairs']}", f"{found['clear_same']} of {found['clear']}"]
 
 
 def _ranks(strategies: Mapping[str, Any], unit: str) -> dict[str, int]:
