@@ -118,7 +118,7 @@ def capture(part: Keeps) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def put_back(part: Keeps, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """The reverse of `capture`, into a part that was made with the same settings."""
     for name in part.KEPT:
-        value, own = attrgetter(name)(part), under(name, tensors)
+        value, own = attrgetter(name)(part), {key: tensor.clone() for key, tensor in under(name, tensors).items()}
         *above, last = name.split(".")
         holder = attrgetter(".".join(above))(part) if above else part
         if isinstance(value, nn.Module):
@@ -132,7 +132,7 @@ def put_back(part: Keeps, tensors: dict[str, Tensor], facts: dict[str, Any]) -> 
         elif isinstance(value, torch.Generator):
             value.set_state(tensors[name])
         elif isinstance(value, Tensor):
-            setattr(holder, last, tensors[name])
+            setattr(holder, last, tensors[name].clone())
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             setattr(holder, last, dataclasses.replace(value, **{key: t.numpy() for key, t in own.items()}))
         else:

@@ -20,7 +20,7 @@ def test_what_luck_explains_wholly_is_a_constant() -> None:
 
 
 def test_spread_is_that_of_the_residual_variance_with_its_degrees_of_freedom() -> None:
-    """The textbook's s^2 = residual sum of squares / (n - 1 - k)."""
+    """The textbook's s^2 = residual sum of squares / (n - 1 - k), times the loss factor (n - 2) / (n - 2 - k)."""
     rng = np.random.default_rng(2)
     luck = rng.normal(size=(100, 2))
     values = luck @ np.array([1.0, 3.0]) + rng.normal(size=100)
@@ -28,7 +28,7 @@ def test_spread_is_that_of_the_residual_variance_with_its_degrees_of_freedom() -
     coefficients, rss, *_ = np.linalg.lstsq(design, values, rcond=None)
     found = estimate_mean(adjust(values, luck, np.arange(100)), np.arange(100))
     assert found.mean == pytest.approx(coefficients[0], rel=1e-12)
-    assert found.standard_error == pytest.approx(np.sqrt(rss[0] / 97 / 100), rel=1e-12)
+    assert found.standard_error == pytest.approx(np.sqrt(rss[0] / 97 / 100 * 98 / 96), rel=1e-12)
 
 
 def test_few_people_no_luck_and_useless_luck_change_nothing() -> None:

@@ -21,9 +21,14 @@ def adjust(values: NDArray[np.float64], luck: NDArray[np.float64], people: NDArr
         adjusted = values - luck @ b,   b: slopes of values on luck, fitted with an intercept
 
     The intercept of that regression is the adjusted mean; it is unbiased up to a term of order 1 / n, because b is
-    estimated (the noise of b, of that order too, is not in the interval). Spread around the mean is widened by
-    sqrt((G - 1) / (G - 1 - k)), G people, for the k slopes that were fitted. The values come back untouched where luck
-    has no columns, or fewer than 50 people for each.
+    estimated. Spread around the mean is widened, with G people and k slopes, by the square root of
+
+        (G - 1) / (G - 1 - k)    for the freedom that the slopes took from the residuals, times
+        (G - 2) / (G - 2 - k)    for the noise of the slopes themselves (Lavenberg, Moeller and Welch 1982,
+                                 "Statistical results on control variables with application to queueing network
+                                 simulation": the loss factor).
+
+    The values come back untouched where luck has no columns, or fewer than 50 people for each.
     """
     groups, k = len(np.unique(people)), luck.shape[1]
     if not k or groups < PEOPLE_PER_COVARIATE * k:
@@ -34,4 +39,5 @@ def adjust(values: NDArray[np.float64], luck: NDArray[np.float64], people: NDArr
     slopes = np.linalg.lstsq(centred, values - values.mean(), rcond=None)[0]  # (k,)
     adjusted = values - covariates @ slopes
     mean = adjusted.mean()
-    return np.asarray(mean + (adjusted - mean) * math.sqrt((groups - 1) / (groups - 1 - k)))
+    wider = (groups - 1) / (groups - 1 - k) * (groups - 2) / (groups - 2 - k)
+    return np.asarray(mean + (adjusted - mean) * math.sqrt(wider))
