@@ -65,7 +65,7 @@ def whole_run(folder: Path) -> Path:
     run.write_json(WALKS, {HOSTILE: walks(replays[0], replays[1], [f"{HOSTILE} {item}" for item in range(40)])})
     run.write_json(RESULTS, results)
     run.finish("done")
-    return write_report(folder, [policy_run(folder.with_name("policy"))])
+    return write_report(folder, [policy_run(folder.with_name("policy")), realism_run(folder.with_name("realism"))])
 
 
 def reality() -> dict[str, Any]:
@@ -81,6 +81,27 @@ def reality() -> dict[str, Any]:
         "estimator": "sndr", "assumes": "a lot", "strategies": strategies, "unsupported": ["c"],
         "agreement": [pair, pair | {"found": None}],
     }  # fmt: skip
+
+
+def realism_run(folder: Path) -> Path:
+    """A run of `evaluate realism`."""
+    line = {"statistic": "users", "segment": HOSTILE, "real": 9.0, "simulated": 7.0, "interval": [6.0, 8.0], "ks": 0.1,
+            "inside": False, "why": HOSTILE}  # fmt: skip
+    nobody = line | {"simulated": None, "interval": [None, None], "ks": None}
+    cell = {"auc": 0.7, "ci95": [0.6, 0.8]}
+    results = {
+        "data": HOSTILE,
+        "realism": {"earlier": {"interactions": 70}, "later": {"interactions": 30}, "replications": 20,
+                    "statistics": [line, nobody, line | {"inside": True, "why": None}]},
+        "preference": {"rows": [{"model": HOSTILE, "warm": {"unseen": cell, "liked": None},
+                                 "cold": {"unseen": cell, "liked": cell}}]},
+        "fit": [{"name": "boredom", "value": 1.0, "standard_error": None, "how": "default"},
+                {"name": "appeal_weight", "value": 0.5, "standard_error": 0.1, "how": HOSTILE}],
+    }  # fmt: skip
+    run = Run.create(folder, ["zsr-sim", "evaluate", "realism"], Settings(), [0], {"source": "films"})
+    run.write_json(RESULTS, results)
+    run.finish("done")
+    return folder
 
 
 def policy_run(folder: Path) -> Path:
@@ -118,7 +139,8 @@ def test_it_opens_without_a_complaint_shows_all_and_fits_a_phone(page: Path, tmp
         headings = browser.evaluate("[...document.querySelectorAll('h2')].map(one => one.innerText)")
         assert headings == [
             *("Strategies", "Effects", "Differences in return", "Guardrails", "Other worlds", "Segments, worst first"),
-            *("Outside the log", "Ranking reliability", f"Off-policy estimates of {HOSTILE}", "Figures"),
+            *("Outside the log", "Ranking reliability", f"Off-policy estimates of {HOSTILE}"),
+            *(f"Realism of users fitted to {HOSTILE}", "Figures"),
             *("Three visits, side by side", "Learning, in numbers", "Other metrics"),
             "How to repeat it",
         ]
@@ -150,5 +172,6 @@ def test_all_of_it_stays_small_and_text_stays_text(page: Path) -> None:
     assert "ALARM: 70" in text
     assert "ALARM: 80" in text
     assert text.count("the one hardly predicts the other") == 1
+    assert "1 of 3 statistics of the later part lie inside" in text
     assert "zsr-sim evaluate policy" in text
     assert "Looked 2 times, every 1,000 users, decided after 400 of at most 4,000" in text

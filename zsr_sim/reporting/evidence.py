@@ -1,4 +1,4 @@
-"""What a page says beside a comparison: ranking reliability, off-policy estimates, next-item ranking.
+"""What a page says beside a comparison: ranking reliability, off-policy estimates, realism, next-item ranking.
 
 Each piece of evidence becomes a `Section`, whichever run it comes from; strings only, in lists.
 """
@@ -14,11 +14,12 @@ from zsr_sim.reporting.numbers import decimals, signed, with_interval
 
 
 class Table(NamedTuple):
-    """A table; the first cell of a row names it."""
+    """A table; the first cell of a row names it. words: cells may be sentences, and break into lines."""
 
     label: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: bool = False
 
 
 class Section(NamedTuple):
@@ -36,6 +37,8 @@ def sections(results: Mapping[str, Any]) -> Iterator[Section]:
         yield _reliability(results.get("reality"))
     if "targets" in results:
         yield _policy(results)
+    if "realism" in results:
+        yield _realism(results)
     for protocol, found in results.get("protocols", {}).items():
         yield _ranking(protocol, found)
 
@@ -92,7 +95,7 @@ def _ranked(figures: Mapping[str, Any] | None, rank: int | None) -> str:
 def _policy(results: Mapping[str, Any]) -> Section:
     tables = [
         Table(f"Weights of {name}", ["weights of", "effective sample", "mean", "largest", "faults"],
-              [_weights(level, d) for level, d in target["diagnostics"].items()])
+              [_weights(level, d) for level, d in target["diagnostics"].items()], words=True)
         for name, target in results["targets"].items()
     ]  # fmt: skip
     tables += [
@@ -147,6 +150,51 @@ def _value(found: Mapping[str, Any], sign: bool = False) -> str:
     d = decimals(low, high, 3)
     mean = signed(found["value"], d) if sign else f"{found['value']:.{d}f}"
     return f"{mean} [{low:.{d}f}, {high:.{d}f}]"
+
+
+def _realism(results: Mapping[str, Any]) -> Section:
+    found, fit = results["realism"], results["fit"]
+    lines = found["statistics"]
+    inside = sum(line["inside"] for line in lines)
+    defaults = ", ".join(line["name"] for line in fit if line["standard_error"] is None)
+    fitted = [
+        [line["name"], f"{line['value']:.3g} \N{PLUS-MINUS SIGN} {line['standard_error']:.2g}", line["how"]]
+        for line in fit
+        if line["standard_error"] is not None
+    ]
+    asked = [(kind, question) for kind in ("warm", "cold") for question in ("unseen", "liked")]
+    preferences = [[row["model"], *(_auc(row[kind][question]) for kind, question in asked)]
+                   for row in results["preference"]["rows"]]  # fmt: skip
+    return Section(
+        f"Realism of users fitted to {results['data']}",
+        [
+            f"Fitted on {found['earlier']['interactions']:,} interactions, simulated {found['replications']} times, "
+            f"held against the {found['later']['interactions']:,} after them: {inside} of {len(lines)} statistics of "
+            "the later part lie inside the simulation's 95 % interval. How strategies rank is another question "
+            "(ranking reliability).",
+            f"Defaults, because such a log cannot show them: {defaults or 'none'}.",
+        ],
+        [
+            Table("Statistics of the traffic, misses first", ["statistic", "real", "simulated", "distance", "why"],
+                  [_statistic(line) for line in lines], words=True),
+            Table("Preferences on held-out interactions", ["who", *(f"{k}, {q}" for k, q in asked)], preferences),
+            Table("What was fitted", ["parameter", "value", "from what"], fitted, words=True),
+        ],
+        "Simulated: mean and 95 % prediction interval. Distance: Kolmogorov-Smirnov, of the distributions, 0 to 1. "
+        "Preferences: area under the ROC curve, 0.5 is chance; unseen: what was consumed above random items, liked: "
+        "above what was not liked; cold: items that nobody had consumed. Values with their standard errors.",
+    )  # fmt: skip
+
+
+def _statistic(line: Mapping[str, Any]) -> list[str]:
+    low, high = line["interval"]
+    simulated = "nobody" if low is None else f"{line['simulated']:.4g} [{low:.4g}, {high:.4g}]"
+    distance = "" if line["ks"] is None else f"{line['ks']:.2f}"
+    return [f"{line['statistic']}, {line['segment']}", f"{line['real']:.4g}", simulated, distance, line["why"] or ""]
+
+
+def _auc(cell: Mapping[str, Any] | None) -> str:
+    return "cannot be told" if cell is None else with_interval({"mean": cell["auc"], "ci95": cell["ci95"]}, 3)
 
 
 def _ranking(protocol: str, found: Mapping[str, Any]) -> Section:
