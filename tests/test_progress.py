@@ -125,14 +125,13 @@ def test_a_run_that_was_killed_twice_ends_as_one_that_never_was(place: Path, mon
     with at(place):
         train("runs/whole")  # there is nothing yet: it begins
         log = Run.log
-        for nth in (4, 9):  # while the first seed's generator learns, and in the second seed's
-            calls = 0
+        for where in (("generator", 0), ("policy", 1)):
 
-            def dying(run: Run, *arguments: object, nth: int = nth) -> None:
-                nonlocal calls
-                log(run, *arguments)  # type: ignore[arg-type]
-                calls += 1
-                if calls == nth:
+            def dying(
+                run: Run, step: int, figures: dict[str, float], seed: int, phase: str, where: tuple[str, int] = where
+            ) -> None:
+                log(run, step, figures, seed, phase)
+                if (phase, seed) == where and step >= 2:
                     raise KeyboardInterrupt
 
             monkeypatch.setattr(Run, "log", dying)
@@ -140,7 +139,8 @@ def test_a_run_that_was_killed_twice_ends_as_one_that_never_was(place: Path, mon
             assert read_manifest(Path("runs/killed"))["status"] == "interrupted"
         monkeypatch.undo()
     with at(place):
-        assert len(list(Path("runs/killed", PROGRESS).iterdir())) == 1
+        kept = {path.name for path in Path("runs/killed", PROGRESS).iterdir()}
+        assert kept == {"policy-gradient-seed-0", "policy-gradient-seed-1"}
         assert "agent.updates 2 there, 3 here" in train("runs/killed", "agent.updates=3", code=2)
         train("runs/killed")
         for name in (RESULTS, METRICS):
