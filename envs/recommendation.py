@@ -158,6 +158,7 @@ class RecommendationEnv(VisitEnv[np.int64 | int]):
         observe: "partial", what a recommender knows; "state": the user's hidden state beside it.
         users: "laws"; "llm" or "llm:MODEL", a language model answers in the users' place; "distilled", laws fitted to
             its answers (`zsr_sim.readers`). None: as the settings say.
+        history: what reads the users' histories, a `zsr_sim.config.HistorySettings`; their pooled mean by default.
         render_mode: "ansi", or None.
 
     Raises:

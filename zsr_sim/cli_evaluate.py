@@ -131,9 +131,9 @@ def evaluate_encoders(
     """Text encoders and history encoders side by side: ranking, return and speed of `similarity` over each."""
     from zsr_sim.commands import encoders as command
 
-    tasting = command.Tasting(
+    asked = command.EncoderQuestion(
         data, encoders or ["built-in"], histories or ["pooled"], users, visits, draws, seed, config, assignments or [],
         ctx.meta["command"],
     )  # fmt: skip
-    found = command.evaluate_encoders(tasting, out, screen(as_json))
+    found = command.evaluate_encoders(asked, out, screen(as_json))
     say(found if as_json else {}, [], as_json)

@@ -38,7 +38,7 @@ TEXTS = 256  # of the catalogue, encoded to measure speed
 
 
 @dataclass(frozen=True)
-class Tasting:
+class EncoderQuestion:
     """What a person asked for.
 
     encoders: as `--encoder` takes them. histories: names of history encoders, each with settings of its own after a
@@ -57,22 +57,21 @@ class Tasting:
     command: list[str] = field(default_factory=list)
 
 
-def evaluate_encoders(tasting: Tasting, out: Path | None, screen: Screen) -> dict[str, Any]:
+def evaluate_encoders(asked: EncoderQuestion, out: Path | None, screen: Screen) -> dict[str, Any]:
     """Try every history encoder over every text encoder; `out` gets a run folder. Returns results.json."""
     if out is not None:
         require_free(out)
-    settings = load_settings(tasting.config, tasting.assignments)
-    histories = {spec: history_of(spec, settings.history) for spec in tasting.histories}
-    results: dict[str, Any] = {"seed": tasting.seed, "rows": [], "left_out": [], "notes": []}
-    for spec in tasting.encoders:
+    settings = load_settings(asked.config, asked.assignments)
+    histories = {spec: history_of(spec, settings.history) for spec in asked.histories}
+    results: dict[str, Any] = {"seed": asked.seed, "rows": [], "left_out": [], "notes": []}
+    for spec in asked.encoders:
         with Phases(screen) as phases:
-            scene = make_scene(tasting.data, settings.world, spec, phases.encoding)
+            scene = make_scene(asked.data, settings.world, spec, phases.encoding)
         results |= {"data": scene.dataset.catalogue.name, "data_fingerprint": fingerprint(scene.dataset)}
-        able, left_out = _able(scene, spec, histories)
+        able, left_out = _able(scene, histories)
         results["left_out"] += left_out
-        results["rows"] += (
-            _try_histories(scene, spec, able, tasting, settings, results["notes"], screen) if able else []
-        )
+        if able:
+            results["rows"] += _try_histories(scene, spec, able, asked, settings, results["notes"], screen)
     if not results["rows"]:
         raise InputError(results["left_out"][0]["why"])
     for line in [
@@ -83,7 +82,7 @@ def evaluate_encoders(tasting: Tasting, out: Path | None, screen: Screen) -> dic
         screen.line(line)
     if out is not None:
         data = {"name": results["data"], "fingerprint": results["data_fingerprint"]}
-        with Run.create(out, tasting.command, settings, [tasting.seed], data) as run:
+        with Run.create(out, asked.command, settings, [asked.seed], data) as run:
             run.write_json(RESULTS, results)
     return results | ({} if out is None else {"run": str(out)})
 
@@ -104,7 +103,7 @@ def history_of(spec: str, settings: HistorySettings) -> HistorySettings:
 
 
 def _able(
-    scene: Scene, spec: str, histories: dict[str, HistorySettings]
+    scene: Scene, histories: dict[str, HistorySettings]
 ) -> tuple[dict[str, HistorySettings], list[dict[str, str]]]:
     """The history encoders that this text encoder and log allow, and why not the others."""
     able, left_out = {}, []
@@ -120,16 +119,16 @@ def _able(
 
 
 def _try_histories(
-    scene: Scene, spec: str, histories: dict[str, HistorySettings], tasting: Tasting, settings: Settings,
+    scene: Scene, spec: str, histories: dict[str, HistorySettings], asked: EncoderQuestion, settings: Settings,
     notes: list[str], screen: Screen,
 ) -> list[dict[str, Any]]:  # fmt: skip
     rankers = [Ranker(name, partial(_similarity, history)) for name, history in histories.items()]
-    question = Question(tasting.data, [], users=tasting.users, draws=tasting.draws, seed=tasting.seed, encoder=spec)
+    question = Question(asked.data, [], users=asked.users, draws=asked.draws, seed=asked.seed, encoder=spec)
     ground = ground_of(scene, question)
     protocols, seconds = try_protocols(scene, ground, rankers, question, settings, screen)
     notes += [note for note in ground.notes if note not in notes]
     texts_per_second = _speed(scene)
-    _play(scene, POOLED, replace(tasting, visits=2), settings)  # compiles
+    _play(scene, POOLED, replace(asked, visits=2), settings)  # compiles
     rows = []
     for name, history in histories.items():
         row = {
@@ -138,7 +137,7 @@ def _try_histories(
             "ranking": {protocol: found["agents"][name]["metrics"] for protocol, found in protocols.items()},
             "seconds": {protocol: times[name] for protocol, times in seconds.items()},
         }  # fmt: skip
-        rows.append(row | (_play(scene, history, tasting, settings) if tasting.visits else {}))
+        rows.append(row | (_play(scene, history, asked, settings) if asked.visits else {}))
     return rows
 
 
@@ -162,9 +161,9 @@ def _speed(scene: Scene) -> float:
     return len(texts) / (time.perf_counter() - begin)
 
 
-def _play(scene: Scene, history: HistorySettings, tasting: Tasting, settings: Settings) -> dict[str, Any]:
+def _play(scene: Scene, history: HistorySettings, asked: EncoderQuestion, settings: Settings) -> dict[str, Any]:
     """The return of `similarity` and the speed of its loop, reading included."""
-    visits, figures = play(scene.reading(history), tasting.visits, luck_of(tasting.seed), settings.world.horizon)
+    visits, figures = play(scene.reading(history), asked.visits, luck_of(asked.seed), settings.world.horizon)
     found = estimate_mean(visits.returns, visits.people)
     return {"return": {"mean": found.mean, "ci95": list(found.ci95)}} | figures
 
