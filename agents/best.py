@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,9 +23,14 @@ def best_page(scores: NDArray[np.float32], observation: Observation, k: int) -> 
 
 @batched
 def _best(
-    scores: NDArray[np.float32], histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32]
+    begin: int,
+    end: int,
+    scores: NDArray[np.float32],
+    histories: NDArray[np.int32],
+    shown: NDArray[np.int32],
+    out: NDArray[np.int32],
 ) -> None:
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         best, count = np.empty(out.shape[1], dtype=np.float32), 0
         for old in (False, True):
             page, kept, found = out[i, count:], best[count:], 0

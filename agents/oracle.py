@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -156,11 +155,11 @@ def page_values(world: World, state: WorldState, pool: NDArray[np.int32] | None 
 
 @batched
 def _values(
-    items: ItemColumns, rules: Rules, traits: NDArray[np.float32], likings: NDArray[np.float32],
+    begin: int, end: int, items: ItemColumns, rules: Rules, traits: NDArray[np.float32], likings: NDArray[np.float32],
     tastes: NDArray[np.float32], boredom: NDArray[np.float32], histories: NDArray[np.int32], steps: NDArray[np.int64],
     pool: NDArray[np.int32], out: NDArray[np.float64],
 ) -> None:  # fmt: skip
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         for j in range(out.shape[1]):
             out[i, j] = _value(items, rules, i, traits, likings, tastes, boredom, histories[i], steps[i], pool[i, j])
 
@@ -207,11 +206,12 @@ def fill(
 
 @batched
 def _fill(
+    begin: int, end: int,
     values: NDArray[np.float64], pool: NDArray[np.int32], rules: NDArray[np.float64], quality: NDArray[np.float32],
     topics: NDArray[np.int32], n_topics: int, out: NDArray[np.int32],
 ) -> None:  # fmt: skip
     s, m = out.shape[1], pool.shape[1]
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         score = np.empty(m)
         for j in range(m):
             score[j] = math.log(values[i, j] + 1e-30) + rules[i, 0] * quality[pool[i, j]]

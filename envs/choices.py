@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Self, Unpack
 
-import numba
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -241,9 +240,11 @@ def _taste_observation(waiting: Observation, stage: Stage) -> Arrays:
 
 
 @batched
-def _interleave(pages: NDArray[np.int32], origins: NDArray[np.int64], out: NDArray[np.int32]) -> None:
+def _interleave(
+    begin: int, end: int, pages: NDArray[np.int32], origins: NDArray[np.int64], out: NDArray[np.int32]
+) -> None:
     """The distinct items of each user's pages (n, pages, slate), first positions first; -1 where there are no more."""
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         count = 0
         for j in range(pages.shape[2]):
             for c in range(pages.shape[1]):
@@ -254,9 +255,9 @@ def _interleave(pages: NDArray[np.int32], origins: NDArray[np.int64], out: NDArr
 
 
 @batched
-def _fill(others: NDArray[np.int32], out: NDArray[np.int32]) -> None:
+def _fill(begin: int, end: int, others: NDArray[np.int32], out: NDArray[np.int32]) -> None:
     """Put other items, int32 (n, pool), of which there are as many as places, where `out` has -1."""
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         count = 0
         while count < out.shape[1] and out[i, count] >= 0:
             count += 1
@@ -273,6 +274,8 @@ def _at_hand(item: int, step: int, released: NDArray[np.int32], expires: NDArray
 
 @batched
 def _whole(
+    begin: int,
+    end: int,
     pages: NDArray[np.int32],
     released: NDArray[np.int32],
     expires: NDArray[np.int32],
@@ -280,7 +283,7 @@ def _whole(
     out: Masks,
 ) -> None:
     """Which pages (n, pages, slate) hold nothing that cannot be had; all of them, where none is whole."""
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         count = 0
         for c in range(out.shape[1]):
             whole = True
@@ -294,6 +297,8 @@ def _whole(
 
 @batched
 def _sensible(
+    begin: int,
+    end: int,
     whole: bool,
     items: NDArray[np.int32],
     released: NDArray[np.int32],
@@ -308,7 +313,7 @@ def _sensible(
 
     Where these are fewer than `least`: which can be had; where these are, too, all.
     """
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         pool = items[np.int64(i) % items.shape[0]]
         for care in range(2, -1, -1):
             for place in range(out.shape[1]):
@@ -350,8 +355,8 @@ def _free(place: int, taken: NDArray[np.int32], mask: Masks) -> int:
 
 
 @batched
-def _different(actions: NDArray[np.int64], mask: Masks, places: NDArray[np.int32]) -> None:
+def _different(begin: int, end: int, actions: NDArray[np.int64], mask: Masks, places: NDArray[np.int32]) -> None:
     """Actions (n, slate) without repeats."""
-    for i in numba.prange(places.shape[0]):
+    for i in range(begin, end):
         for j in range(places.shape[1]):
             places[i, j] = _free(actions[i, j], places[i, :j], mask[i])

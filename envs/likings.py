@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -95,11 +94,12 @@ def _main_effects(
 
 @batched
 def _ridge_per_user(
+    begin: int, end: int,
     pleasures: NDArray[np.float32], items: NDArray[np.int32], left: NDArray[np.float64], starts: NDArray[np.int64],
     ridge: float, out: NDArray[np.float32],
 ) -> None:  # fmt: skip
     e = pleasures.shape[1]
-    for u in numba.prange(out.shape[0]):
+    for u in range(begin, end):
         if starts[u + 1] > starts[u]:
             gram, right = ridge * np.eye(e), np.zeros(e)
             for row in range(starts[u], starts[u + 1]):

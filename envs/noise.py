@@ -6,7 +6,6 @@ Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw (201
 
 from enum import IntEnum
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,13 +81,15 @@ def uniform4(
 
 @batched
 def _uniforms(
+    begin: int,
+    end: int,
     seeds: NDArray[np.uint64],
     users: NDArray[np.int64],
     steps: NDArray[np.int64],
     purpose: int,
     out: NDArray[np.float64],
 ) -> None:
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         for j in range(0, out.shape[1], 4):
             draws = uniform4(seeds[i], users[i], steps[i], purpose, j // 4)
             for k in range(min(4, out.shape[1] - j)):

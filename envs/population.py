@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from zsr_sim.compiled import batched, law
+from zsr_sim.compiled import bare, batched
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.choice import affinity, relevance
 from zsr_sim.envs.estimates import Estimate
@@ -66,7 +66,7 @@ class MadeUpPopulation:
     def create(cls, items: WorldItems, traits: Traits, seed: int, n_interests: int = 3) -> MadeUpPopulation:
         """Users whose mean click level is `traits.base_click_rate`."""
         raw = cls(items, traits, seed, n_interests=n_interests, click_bias=0.0)
-        some = raw._without_history(np.arange(512, dtype=np.int64))
+        some = raw.newcomers(np.arange(512, dtype=np.int64))
         return replace(raw, click_bias=click_level(items, some, traits.base_click_rate, seed))
 
     @property
@@ -86,15 +86,12 @@ class MadeUpPopulation:
         """
         if len(ids) and not 0 <= ids.min() <= ids.max() < self.room:
             raise InputError(f"user ids run from {ids.min()} to {ids.max()}; this population has 0 to {self.room - 1}")
-        users = self._without_history(ids)
+        users = self.newcomers(ids)
         lengths = 4 + (uniforms(self.seed, users.ids, 0, Purpose.ORGANIC, 1)[:, 0] * 17).astype(np.int64)
-        sequences = organic(self.items, users, 20, self.seed)  # (n, 20)
-        histories = np.full((len(ids), HISTORY_LENGTH), -1, dtype=np.int32)
-        keep = np.arange(20)[None, :] >= (20 - lengths)[:, None]
-        histories[:, -20:] = np.where(keep, sequences, -1)
-        return replace(users, histories=histories)
+        return replace(users, histories=organic(self.items, users, lengths, self.seed, HISTORY_LENGTH))
 
-    def _without_history(self, ids: NDArray[np.int64]) -> Users:
+    def newcomers(self, ids: NDArray[np.int64]) -> Users:
+        """The users with these ids before they have consumed anything."""
         ids = np.asarray(ids, dtype=np.int64) + self.first_id
         n, k, d = len(ids), self.n_interests, self.items.vectors.shape[1]
         anchor = (uniforms(self.seed, ids, 0, Purpose.INTERESTS, k) * len(self.items)).astype(np.int64)
@@ -158,16 +155,21 @@ class FittedPopulation:
         return Users(ids, self.keys[rows], self.tastes[rows], traits, self.histories[rows], self.likings[rows])
 
 
-def organic(items: WorldItems, users: Users, length: int, seed: int) -> NDArray[np.int32]:
-    """What users consume by themselves, without a recommender: item rows, int32 (n, length), in order.
+def organic(
+    items: WorldItems, users: Users, lengths: int | NDArray[np.int64], seed: int, width: int | None = None
+) -> NDArray[np.int32]:
+    """What users consume by themselves, without a recommender: item rows, int32 (n, width), most recent last.
 
-    Each time a user comes across some items at random and takes one with probability proportional to exp(relevance)
-    (multinomial logit, McFadden 1974); the topic just consumed is less relevant for a while, as in a visit.
+    lengths: how many items each consumes, int64 (n,), or one number for all. Rows are padded left with -1, to `width`
+    or else to the longest. Each time a user comes across some items at random and takes one with probability
+    proportional to exp(relevance) (multinomial logit, McFadden 1974); the topic just consumed is less relevant for a
+    while, as in a visit.
     """
-    out = np.empty((len(users), length), dtype=np.int32)
+    each = np.array(np.broadcast_to(np.asarray(lengths, dtype=np.int64), len(users)))
+    out = np.full((len(users), width or each.max(initial=0)), -1, dtype=np.int32)
     _organic(
         items.vectors, items.appeal, items.topics, items.n_topics, users.ids, users.tastes, users.traits,
-        np.uint64(seed), out,
+        np.uint64(seed), each, out,
     )  # fmt: skip
     return out
 
@@ -191,38 +193,48 @@ def click_level(items: WorldItems, users: Users, rate: float, seed: int) -> floa
     return low
 
 
-@law
+@bare
 def _choose(
     u: int, vectors: F32, appeal: F32, topics: I32, boredom: F64, traits: F32, tastes: F32, taken: I32,
-    seed: np.uint64, user: int, step: int,
+    seed: np.uint64, user: int, step: int, met: I32, values: F64,
 ) -> int:  # fmt: skip
-    """The item that a user takes among some that he comes across: Gumbel-max, one draw for each."""
-    best, which = -np.inf, 0
-    n = vectors.shape[0]
-    for c in range(_CONSIDERED // 2):
-        a, b, e, f = uniform4(seed, user, step, _ORGANIC, 1 + c)
-        for half in range(2):
-            item, luck = (int(a * n), b) if half == 0 else (int(e * n), f)
+    """The item that a user takes among some that he comes across; met, values: scratch, (considered,)."""
+    best = -np.inf
+    for c in range(0, met.shape[0], 4):
+        luck = uniform4(seed, user, step, _ORGANIC, 1 + c // 4)
+        for k in range(4):
+            item = int(luck[k] * vectors.shape[0])
             repeated = False
-            for t in range(step):
-                repeated |= taken[u, t] == item
+            for t in range(taken.shape[0]):
+                repeated |= taken[t] == item
             cosine, _ = affinity(tastes, u, vectors, item)
-            value = relevance(traits, u, cosine, appeal[item], boredom[topics[item]], 0.0, repeated)
-            value -= np.log(-np.log(luck))
-            if value > best:
-                best, which = value, item
-    return which
+            met[c + k] = item
+            values[c + k] = relevance(traits, u, cosine, appeal[item], boredom[topics[item]], 0.0, repeated)
+            best = max(best, values[c + k])
+    total = 0.0
+    for c in range(met.shape[0]):
+        total += math.exp(values[c] - best)
+        values[c] = total
+    luck = uniform4(seed, user, step, _ORGANIC, 1 + met.shape[0] // 4)
+    place = 0
+    while values[place] < luck[0] * total:
+        place += 1
+    return int(met[place])
 
 
 @batched
 def _organic(
-    vectors: F32, appeal: F32, topics: I32, n_topics: int,
-    ids: I64, tastes: F32, traits: F32, seed: np.uint64, out: I32,
+    begin: int, end: int, vectors: F32, appeal: F32, topics: I32, n_topics: int,
+    ids: I64, tastes: F32, traits: F32, seed: np.uint64, lengths: I64, out: I32,
 ) -> None:  # fmt: skip
-    for u in numba.prange(out.shape[0]):
-        boredom = np.zeros(n_topics)
-        for step in range(out.shape[1]):
-            item = _choose(u, vectors, appeal, topics, boredom, traits, tastes, out, seed, ids[u], step)
-            out[u, step] = item
+    for u in range(begin, end):
+        boredom, begin = np.zeros(n_topics), out.shape[1] - lengths[u]
+        met, values = np.empty(_CONSIDERED, dtype=np.int32), np.empty(_CONSIDERED)
+        for step in range(lengths[u]):
+            taken = out[u, begin : begin + step]
+            item = _choose(
+                u, vectors, appeal, topics, boredom, traits, tastes, taken, seed, ids[u], step, met, values
+            )  # fmt: skip
+            out[u, begin + step] = item
             boredom *= traits[u, Trait.BOREDOM_MEMORY]
             boredom[topics[item]] += 1.0

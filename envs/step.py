@@ -10,7 +10,6 @@ import math
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +40,6 @@ Bools: TypeAlias = NDArray[np.bool_]
 
 MAX_DELAY = 16
 """Places for purchases under way: a delay is at least one page less."""
-_CHUNK = 64  # users who share one piece of scratch memory
 _HIGHEST = 500.0  # utility, in logits: no exp overflows
 
 _CLICK, _LEAVE, _REACTION = int(Purpose.CLICK), int(Purpose.LEAVE), int(Purpose.REACTION)
@@ -329,12 +327,13 @@ def step_some(
 
 
 @batched
-def step_all(items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, slates: I32) -> None:
+def step_all(
+    begin: int, end: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, slates: I32
+) -> None:
     """One page of every user who is present."""
-    n, s = slates.shape
-    for chunk in numba.prange((n + _CHUNK - 1) // _CHUNK):
-        scratch = Scratch(np.empty(s), np.empty(s), np.empty(s, dtype=np.int32), np.empty(s))
-        step_some(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n), items, users, page, rules, scratch)
+    s = slates.shape[1]
+    scratch = Scratch(np.empty(s), np.empty(s), np.empty(s, dtype=np.int32), np.empty(s))
+    step_some(begin, end, items, users, page, rules, scratch)
 
 
 @law

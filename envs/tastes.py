@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -101,10 +100,11 @@ def learn_tastes(vectors: NDArray[np.float32], log: Interactions, seed: int) -> 
 
 @batched
 def _part(
+    begin: int, end: int,
     pulls: NDArray[np.float32], common: NDArray[np.float32], items: NDArray[np.int32], starts: NDArray[np.int64],
     ends: NDArray[np.int64], out: NDArray[np.float32],
 ) -> None:  # fmt: skip
-    for u in numba.prange(out.shape[0]):
+    for u in range(begin, end):
         own = pulls[items[starts[u] : ends[u]]]  # (m, d)
         if len(own) and out.shape[1] > 1:
             points = own.copy()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,8 +81,8 @@ class WorldState(Columns):
 
 
 @batched
-def _unroll(ring: NDArray[np.int32], steps: NDArray[np.int64], out: NDArray[np.int32]) -> None:
-    for i in numba.prange(out.shape[0]):
+def _unroll(begin: int, end: int, ring: NDArray[np.int32], steps: NDArray[np.int64], out: NDArray[np.int32]) -> None:
+    for i in range(begin, end):
         capacity = ring.shape[1]
         oldest = steps[i] % capacity
         out[i, : capacity - oldest], out[i, capacity - oldest :] = ring[i, oldest:], ring[i, :oldest]

@@ -1,9 +1,13 @@
-"""Small batches run in a plain loop, large ones in a parallel loop that is compiled apart: nobody must notice."""
+"""Small batches run on the caller's thread, large ones in pieces on several: nobody must notice."""
 
-import numba
+import os
+import signal
+
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from zsr_sim import compiled
 from zsr_sim.compiled import batched, law
 from zsr_sim.encoders.history import pooled
 
@@ -17,8 +21,8 @@ def _length(vector: NDArray[np.float32]) -> float:
 
 
 @batched
-def _lengths(vectors: NDArray[np.float32], out: NDArray[np.float64]) -> None:
-    for i in numba.prange(out.shape[0]):
+def _lengths(begin: int, end: int, vectors: NDArray[np.float32], out: NDArray[np.float64]) -> None:
+    for i in range(begin, end):
         out[i] = _length(vectors[i])
 
 
@@ -38,3 +42,43 @@ def test_a_pooled_history_is_the_same_to_the_bit_in_small_and_large_batches() ->
     histories = rng.integers(-1, 50, (600, 9)).astype(np.int32)
     alone = np.concatenate([pooled(histories[i : i + 1], vectors) for i in range(600)])
     np.testing.assert_array_equal(pooled(histories, vectors), alone)
+
+
+@batched
+def _note(begin: int, end: int, out: NDArray[np.int64]) -> None:
+    for i in range(begin, end):
+        out[i] += i * (end - begin)
+
+
+def test_every_row_is_done_once_and_large_batches_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_THREADS", 2)
+    few, many = np.zeros(255, dtype=np.int64), np.zeros(1001, dtype=np.int64)
+    _note(few)
+    _note(many)
+    np.testing.assert_array_equal(few, np.arange(255) * 255)
+    np.testing.assert_array_equal(many, np.arange(1001) * np.repeat([250, 250, 250, 251], [250, 250, 250, 251]))
+
+
+def test_what_a_piece_raises_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    @batched
+    def refuse(begin: int, end: int, out: NDArray[np.int64]) -> None:
+        if begin > 0:
+            raise ValueError("not this one")
+
+    monkeypatch.setattr(compiled, "_THREADS", 2)
+    with pytest.raises(ValueError, match="not this one"):
+        refuse(np.zeros(1000, dtype=np.int64))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads and fork, which is what is tested
+def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_THREADS", 2)
+    out = np.zeros(1000, dtype=np.int64)
+    _note(out)  # the threads of this process are there
+    child = os.fork()
+    if not child:
+        signal.alarm(30)  # a lock that nobody opens would hold it for ever
+        _note(out)
+        os._exit(0 if out[999] == 2 * 999 * 250 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

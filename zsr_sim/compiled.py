@@ -5,23 +5,28 @@ from another file: after editing a law in a checkout, delete `*.nb?` in all `__p
 """
 
 import functools
-import types
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
 
 # Sums may be reordered so that dot products use vector registers; NaN and infinity keep their meaning.
 _FASTMATH = {"reassoc", "contract", "nsz"}
-_BARE: dict[str, Any] = {"cache": True, "fastmath": _FASTMATH, "error_model": "numpy", "_nrt": False}
+_PLAIN: dict[str, Any] = {"cache": True, "fastmath": _FASTMATH, "error_model": "numpy"}
+_BARE = _PLAIN | {"_nrt": False}
+_THREADS = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # all cores, or what the environment says
 _SMALL = 256  # users
+_SHARES = 2  # of a batch for each thread: who is done early takes another
 
 
 def law(function: F) -> F:
     """Compile a function of one user; it is inlined into the batched loops that call it."""
-    return cast(F, numba.njit(cache=True, fastmath=_FASTMATH, error_model="numpy")(function))
+    return cast(F, numba.njit(**_PLAIN)(function))
 
 
 def bare(function: F) -> F:
@@ -41,25 +46,33 @@ def inlined(function: F) -> F:
     return cast(F, numba.njit(forceinline=True, **_BARE)(function))
 
 
-def batched(function: F) -> F:
-    """Compile a loop over users (`numba.prange`) to run on all cores; users must not read each other's state.
+def batched(function: Callable[Concatenate[int, int, P], None]) -> Callable[P, None]:
+    """Compile a loop over the users `begin` to before `end`, its first two arguments, and share it among all cores.
 
-    The last argument must be an array with a row per user: small batches run in a plain loop on one thread, compiled
-    apart, since waking the others costs more than they do (and ten times more on a machine that others use, too).
-    Sums belong in a `law`, which is compiled once for both: so a user's numbers are the same to the bit in any batch.
+    What is called takes the other arguments. The last one must be an array with a row per user, and users must not read
+    each other's state. Small batches run on the caller's thread, since waking the others costs more than they do. The
+    code is the same in any batch and on any thread, and so is a user's result, to the bit. Plain threads around a plain
+    loop, since numba's parallel loops compile three times as long, and would have to be compiled beside the plain ones.
     """
-    alone = numba.njit(cache=True, fastmath=_FASTMATH, error_model="numpy")(_renamed(function, "_alone"))
-    together = numba.njit(cache=True, parallel=True, fastmath=_FASTMATH, error_model="numpy")(function)
+    compiled: Callable[..., None] = numba.njit(nogil=True, **_PLAIN)(function)
 
     @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        return (alone if len(arguments[-1]) < _SMALL else together)(*arguments)
+    def call(*arguments: P.args, **nothing: P.kwargs) -> None:
+        n = len(cast(Sequence[Any], arguments[-1]))
+        if n < _SMALL or _THREADS == 1:
+            compiled(0, n, *arguments)
+            return
+        parts = _SHARES * _THREADS
+        bounds = [n * part // parts for part in range(parts + 1)]
+        for _ in _threads().map(lambda begin, end: compiled(begin, end, *arguments), bounds[:-1], bounds[1:]):
+            pass  # asked for, so that what one of them raises is raised here
 
-    return cast(F, call)
+    return call
 
 
-def _renamed(function: F, suffix: str) -> F:
-    """A twin of a function under a name of its own, which numba's cache goes by."""
-    twin = types.FunctionType(function.__code__, function.__globals__, function.__name__ + suffix)
-    twin.__qualname__, twin.__module__ = function.__qualname__ + suffix, function.__module__
-    return cast(F, twin)
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_THREADS, "zsr-sim")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # threads do not come along

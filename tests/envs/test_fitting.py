@@ -86,7 +86,7 @@ def weight_found(weight: float, length: int) -> float:
     """The weight fitted to a log of `length` organic choices that were made with a given weight."""
     items = random_items(n=300, d=D)
     traits = TRAITS.replace(affinity_weight=weight, appeal_weight=0.0)
-    people = MadeUpPopulation(items, traits, seed=1)._without_history(np.arange(1500))
+    people = MadeUpPopulation(items, traits, seed=1).newcomers(np.arange(1500))
     log = log_of(organic(items, people, length, seed=1).astype(np.int64))
     return fit(items, log, traits, seed=0).traits.affinity_weight
 

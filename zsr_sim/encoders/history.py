@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,8 +35,15 @@ def _pool_one(history: NDArray[np.int32], vectors: NDArray[np.float32], decay: f
 
 
 @batched
-def _pool(histories: NDArray[np.int32], vectors: NDArray[np.float32], decay: float, out: NDArray[np.float32]) -> None:
-    for i in numba.prange(histories.shape[0]):
+def _pool(
+    begin: int,
+    end: int,
+    histories: NDArray[np.int32],
+    vectors: NDArray[np.float32],
+    decay: float,
+    out: NDArray[np.float32],
+) -> None:
+    for i in range(begin, end):
         _pool_one(histories[i], vectors, decay, out[i])
 
 

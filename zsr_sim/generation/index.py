@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,6 +54,16 @@ def dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     for k in range(a.shape[0]):
         total += a[k] * b[k]
     return total
+
+
+@law
+def compare(a: NDArray[np.float32], b: NDArray[np.float32], row: int, out: NDArray[np.float32]) -> None:
+    """Scalar products of every row of `a` (n, d) with one row of `b`, in single precision, into `out` (n,)."""
+    for i in range(a.shape[0]):
+        total = np.float32(0.0)
+        for k in range(a.shape[1]):
+            total += a[i, k] * b[row, k]
+        out[i] = total
 
 
 @law
@@ -147,8 +156,8 @@ def neighbours(index: ItemIndex, vectors: NDArray[np.float32], m: int) -> NDArra
 
 
 @batched
-def _neighbours(index: ItemIndex, vectors: NDArray[np.float32], out: NDArray[np.int32]) -> None:
-    for i in numba.prange(out.shape[0]):
+def _neighbours(begin: int, end: int, index: ItemIndex, vectors: NDArray[np.float32], out: NDArray[np.int32]) -> None:
+    for i in range(begin, end):
         itself, nothing = np.full(1, i, dtype=np.int32), np.full(1, -1, dtype=np.int32)
         nearest(index, vectors[i], itself, nothing, out[i], np.empty(out.shape[1], dtype=np.float32))
 
@@ -173,8 +182,10 @@ def _cells(vectors: NDArray[np.float32], cells: int) -> tuple[NDArray[np.float32
 
 
 @batched
-def _assign(vectors: NDArray[np.float32], centres: NDArray[np.float32], cell: NDArray[np.int64]) -> None:
-    for i in numba.prange(cell.shape[0]):
+def _assign(
+    begin: int, end: int, vectors: NDArray[np.float32], centres: NDArray[np.float32], cell: NDArray[np.int64]
+) -> None:
+    for i in range(begin, end):
         best = -np.inf
         for c in range(centres.shape[0]):
             cosine = dot(centres[c], vectors[i])

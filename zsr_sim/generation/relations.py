@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +11,7 @@ from zsr_sim.compiled import batched
 from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import SOURCES, Candidates
-from zsr_sim.generation.index import dot, holds
+from zsr_sim.generation.index import compare, dot, holds
 from zsr_sim.generation.retrieval import Retrieval
 
 _DECAYS = (0.95, 0.6)  # a lasting taste, and what was consumed just now: their difference is what boredom shows in
@@ -89,13 +88,15 @@ def context(observation: Observation, slate_size: int) -> NDArray[np.float32]:
 
 @batched
 def _context(
+    begin: int,
+    end: int,
     histories: NDArray[np.int32],
     shown: NDArray[np.int32],
     steps: NDArray[np.int64],
     slate_size: int,
     out: NDArray[np.float32],
 ) -> None:
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         consumed = histories[i, -slate_size:]
         taken = 0
         for item in shown[i, -slate_size:]:
@@ -107,30 +108,34 @@ def _context(
 
 @batched
 def _relate(
+    begin: int, end: int,
     vectors: NDArray[np.float32], histories: NDArray[np.int32], items: NDArray[np.int32], lasts: NDArray[np.int64],
     lasting: NDArray[np.float32], recent: NDArray[np.float32], means: NDArray[np.float32], out: NDArray[np.float32],
 ) -> None:  # fmt: skip
     """The mean vector of each page, and its cosines in the order of `Relations.scalars`."""
     slate, d, length = items.shape[2], vectors.shape[1], histories.shape[1]
-    for i in numba.prange(items.shape[0]):
+    for i in range(begin, end):
+        past = min(lasts[0], (histories[i] >= 0).sum())
+        against, cosines = np.empty((past + 2, d), dtype=np.float32), np.empty(past + 2, dtype=np.float32)
+        against[past], against[past + 1] = lasting[i], recent[i]
+        for back in range(past):
+            against[back] = vectors[histories[i, length - 1 - back]]
         for c in range(items.shape[1]):
             mean, row = means[i, c], out[i, c]
             mean[:] = 0.0
             row[:] = 0.0
             row[1] = row[3] = -1.0
             for j in range(slate):
-                item = vectors[items[i, c, j]]
+                item = items[i, c, j]
                 for k in range(d):
-                    mean[k] += item[k] / slate
+                    mean[k] += vectors[item, k] / slate
+                compare(against, vectors, item, cosines)
                 for view in range(2):
-                    cosine = dot(item, lasting[i] if view == 0 else recent[i])
-                    row[2 * view] += cosine / slate
-                    row[2 * view + 1] = max(row[2 * view + 1], cosine)
-                best, window = -1.0, len(lasts) - 1
-                for back in range(lasts[0]):
-                    if back < length and histories[i, length - 1 - back] >= 0:
-                        best = max(best, dot(item, vectors[histories[i, length - 1 - back]]))
-                    if window >= 0 and back + 1 == lasts[window]:
-                        row[4 + window] += best / slate
-                        window -= 1
+                    row[2 * view] += cosines[past + view] / slate
+                    row[2 * view + 1] = max(row[2 * view + 1], cosines[past + view])
+                for window in range(len(lasts)):
+                    best = np.float32(-1.0)
+                    for back in range(min(past, lasts[window])):
+                        best = max(best, cosines[back])
+                    row[4 + window] += best / slate
             row[4 + len(lasts)] = dot(mean, mean)

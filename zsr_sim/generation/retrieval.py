@@ -7,7 +7,6 @@ depend on how many users are scored together, and equal texts tie exactly (the o
 
 import functools
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -159,18 +158,23 @@ def _most_popular(
 
 @batched
 def _popular(
-    order: NDArray[np.int32], histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32]
+    begin: int,
+    end: int,
+    order: NDArray[np.int32],
+    histories: NDArray[np.int32],
+    shown: NDArray[np.int32],
+    out: NDArray[np.int32],
 ) -> None:
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         _most_popular(order, histories[i], shown[i], out[i])
 
 
 @batched
 def _nearest(
-    index: ItemIndex, order: NDArray[np.int32], queries: NDArray[np.float32],
+    begin: int, end: int, index: ItemIndex, order: NDArray[np.int32], queries: NDArray[np.float32],
     histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
 ) -> None:  # fmt: skip
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         if queries[i].any():
             nearest(index, queries[i], histories[i], shown[i], out[i], np.empty(out.shape[1], dtype=np.float32))
         else:
@@ -179,12 +183,13 @@ def _nearest(
 
 @batched
 def _neighbours(
+    begin: int, end: int,
     index: ItemIndex, known: NDArray[np.int32], order: NDArray[np.int32], vectors: NDArray[np.float32],
     anchors: NDArray[np.int32], histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
 ) -> None:  # fmt: skip
     """New items nearest to one item each: the known neighbours (n_items, m) first, a search where they do not fill."""
     k = out.shape[1]
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         if anchors[i] < 0:
             _most_popular(order, histories[i], shown[i], out[i])
             continue
@@ -199,12 +204,12 @@ def _neighbours(
 
 @batched
 def _rank_first(
-    vectors: NDArray[np.float32], queries: NDArray[np.float32], pool: NDArray[np.int32],
+    begin: int, end: int, vectors: NDArray[np.float32], queries: NDArray[np.float32], pool: NDArray[np.int32],
     histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
 ) -> None:  # fmt: skip
     """Put the new items of each user's pool (n, among), the nearest first, before what `out` (n, k) holds."""
     k = out.shape[1]
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         page, scores, count, contrast = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32), 0, queries[i].any()
         for item in pool[i]:
             if not (holds(histories[i], item) or holds(shown[i], item)):
@@ -222,6 +227,8 @@ def _rank_first(
 
 @batched
 def _draw_pages(
+    begin: int,
+    end: int,
     n_items: int,
     seeds: NDArray[np.uint64],
     users: NDArray[np.int64],
@@ -230,7 +237,7 @@ def _draw_pages(
     shown: NDArray[np.int32],
     out: NDArray[np.int32],
 ) -> None:
-    for i in numba.prange(out.shape[0]):
+    for i in range(begin, end):
         history, page, k, tries = histories[i], out[i], 0, 0
         while k < page.shape[0]:
             if tries % 4 == 0:

@@ -71,8 +71,7 @@ def training_log(population: Population, log: Interactions | None, users: int = 
     if not isinstance(population, MadeUpPopulation):
         raise TypeError(f"a population without a log must be made up, got {type(population).__name__}")
     ids = np.arange(users, dtype=np.int64) + 2**39  # far from the ids that visits use
-    visitors = population.visit(ids)
-    items = organic(population.items, visitors, length, population.seed)  # (users, length)
+    items = organic(population.items, population.newcomers(ids), length, population.seed)  # (users, length)
     return Interactions.from_columns(
         user_ids=[f"made-up-{i:06d}" for i in range(users) for _ in range(length)],
         items=items.ravel(),
