@@ -217,6 +217,30 @@ def log(
     say(found if as_json else {}, [], as_json)
 
 
+@app.command(cls=ManyValues)
+def finetune(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="folder for the adapted encoder, a new one")],
+    users_share: Annotated[
+        float, typer.Option("--users-share", min=0.0, max=1.0, help="of the log's users, learned from")
+    ] = 1.0,
+    hold_out: Annotated[
+        bool, typer.Option("--hold-out/--all-items", help="leave out the items that evaluate ranking's cold draw hides")
+    ] = True,
+    steps: Annotated[int, typer.Option(min=1, help="gradient steps at most")] = 240,
+    seed: Seed = 0,
+    encoder: Encoder = None,
+    as_json: Json = False,
+) -> None:
+    """Adapt an encoder to a log with LoRA: which texts do people consume one after the other."""
+    from zsr_sim.commands import finetune as command
+    from zsr_sim.encoders.adapting import Lesson
+
+    request = command.Request(data, out, users_share, hold_out, encoder, seed, Lesson(steps=steps))
+    found = command.finetune(request, screen(as_json))
+    say(found if as_json else {}, [], as_json)
+
+
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="a run; then, beside it, runs of evaluate")],

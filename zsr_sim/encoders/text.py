@@ -88,6 +88,7 @@ class TextEncoder:
     def __init__(self, folder: Path, name: str, device: str = "cpu", recipe: Recipe = PLAIN) -> None:
         require_model_files(folder)
         self.name = name
+        self.folder = folder
         self.device = device
         self.truncated = 0
         self.recipe = replace(recipe, pooling=recipe.pooling or declared_pooling(folder))
@@ -128,6 +129,17 @@ class TextEncoder:
     def model(self) -> Any:
         """The transformers model, for those who read with it in a way of their own (`causal.py`)."""
         return self._model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The transformers tokenizer."""
+        return self._tokenizer
+
+    def tokens(self, text: str, most: int) -> list[int]:
+        """The tokens of a text as the model reads it, at most so many. Raises InputError for no valid Unicode."""
+        _require_unicode(text)
+        ids: list[int] = self._tokenizer(self.recipe.prompt(text), truncation=True, max_length=most)["input_ids"]
+        return ids
 
     @property
     def first_tokens(self) -> list[int]:
