@@ -37,6 +37,7 @@ class Purpose(IntEnum):
     OTHER_WORLD = 19
     PLAN = 20
     THOMPSON = 21
+    WRITE = 22
 
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

@@ -43,7 +43,7 @@ app.add_typer(
     name="evaluate",
     help="Hold a strategy or a world against a log: ranking | policy | realism | encoders.",
 )
-app.add_typer(data_app, name="data", help="Data sets: check | describe | fetch.")
+app.add_typer(data_app, name="data", help="Data sets: check | describe | fetch | enrich.")
 app.add_typer(list_app, name="list", help="What there is: agents | envs | data | histories.")
 
 

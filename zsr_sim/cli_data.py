@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zsr_sim.cli_parts import Folder, Json, indented, say, say_names, screen
+from zsr_sim.cli_parts import Folder, Json, Seed, indented, say, say_names, screen
 
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 list_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -52,6 +52,24 @@ def data_fetch(
             lambda done, total: phases.show("fetching", done, max(total, done), f"{done / 1e6:,.1f} MB"),
         )
     say({"folder": str(folder)}, [f"{name}: {folder} (zsr-sim data describe {folder})"], as_json)
+
+
+@data_app.command("enrich")
+def data_enrich(
+    data: Annotated[str, typer.Argument(metavar="D", help="a folder; enriched.csv is written beside its items")],
+    model: Annotated[str, typer.Option(help="a causal language model: smollm2, a folder, a hub id")] = "smollm2",
+    shorter_than: Annotated[int, typer.Option(min=1, help="words of a text that is too bare")] = 12,
+    items: Annotated[int | None, typer.Option(min=1, help="described at most", show_default=False)] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words; above, drawn by --seed")] = 0.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Have a language model describe items that have little more than a title; your own files stay as they are."""
+    from zsr_sim.commands import enrich
+
+    request = enrich.Request(data, model, shorter_than, items, seed, temperature)
+    found = enrich.enrich(request, screen(as_json))
+    say(found if as_json else {}, [], as_json)
 
 
 @list_app.command("agents")

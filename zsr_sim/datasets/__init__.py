@@ -6,6 +6,7 @@ from pathlib import Path
 from zsr_sim.datasets.built_in import BUILT_IN, read_built_in
 from zsr_sim.datasets.dataset import DataReport, Dataset
 from zsr_sim.datasets.describe import describe
+from zsr_sim.datasets.enriched import with_descriptions
 from zsr_sim.datasets.generic import PLAIN
 from zsr_sim.datasets.mind import MIND
 from zsr_sim.datasets.movielens import LAYOUTS as MOVIELENS
@@ -58,7 +59,7 @@ def _load_folder(folder: Path, text_columns: tuple[str, ...] | None) -> Dataset:
         raise InputError(f"no built-in data set and no folder {str(folder)!r}{_nearest(folder)}")
     for layout in _LAYOUTS:
         if layout.matches(folder):
-            return layout.read(folder, text_columns)
+            return with_descriptions(layout.read(folder, text_columns), folder)
     raise InputError(_unrecognised(folder))
 
 

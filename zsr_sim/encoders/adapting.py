@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 Rows = NDArray[np.int32]
-_FINISHED = 1e-4  # a held-out loss must fall by so much to count as better
+_BETTER = 1e-4  # a held-out loss must fall by so much to count as better
 _CENTRE = 512  # texts whose mean stands for the catalogue's
 _CHUNK = 48  # texts of about one length in a pass
 
@@ -91,7 +91,7 @@ def adapt(
         optimiser = torch.optim.AdamW(trained, lr=lesson.learning_rate)
         curve = [_examined(bench, exam, 0)]
         report(curve[0], float("nan"))
-        best, kept, losses = curve[0].loss, copy.deepcopy([weight.data for weight in trained]), list[float]()
+        best, kept, losses = curve[0], copy.deepcopy([weight.data for weight in trained]), list[float]()
         for step in range(1, lesson.steps + 1):
             batch = _batch(learn, allowed, lesson, np.random.default_rng([seed, 0, step]), lesson.windows)
             losses.append(_learn(bench, batch, optimiser, trained, lesson, step))
@@ -100,9 +100,9 @@ def adapt(
             curve.append(_examined(bench, exam, step))
             report(curve[-1], float(np.mean(losses)))
             losses.clear()
-            if curve[-1].loss < best - _FINISHED:
-                best, kept = curve[-1].loss, copy.deepcopy([weight.data for weight in trained])
-            elif min(look.loss for look in curve[-lesson.patience :]) > best:
+            if curve[-1].loss < best.loss - _BETTER:
+                best, kept = curve[-1], copy.deepcopy([weight.data for weight in trained])
+            elif step - best.step >= lesson.patience * lesson.check_every:
                 break
         for weight, value in zip(trained, kept, strict=True):
             weight.data.copy_(value)

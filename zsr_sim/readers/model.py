@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from zsr_sim.encoders.models import SMOLLM, download, fingerprint, require_model_files, smollm_folder
 from zsr_sim.encoders.recipe import Recipe, parse
+from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.errors import InputError
 from zsr_sim.readers.loading import read_causal_model
 
@@ -92,6 +93,54 @@ class CausalModel:
                     prefixes = [caches[questions[row][0]] for row in some]
                     found[some] = self._answer_lines(prefixes, [lines[row] for row in some], room, width, targets)
         return found
+
+    def write(
+        self, prompts: Sequence[str], most: int, keys: NDArray[np.int64], seed: int = 0, temperature: float = 0.0
+    ) -> list[str]:
+        """What the model writes after each prompt, to the end of the line, at most so many tokens.
+
+        temperature: 0 takes the likeliest token each time; above, token t of the text with key k is drawn by the noise
+        of (seed, k, t). A prompt that is longer than PREFIX_TOKENS loses its beginning.
+        """
+        tokenizer, _ = self._parts
+        written = [""] * len(prompts)
+        by_length: dict[int, list[int]] = defaultdict(list)
+        tokens = self._tokens(prompts, PREFIX_TOKENS)
+        for row, ids in enumerate(tokens):
+            by_length[len(ids)].append(row)
+        for rows in by_length.values():
+            found = self._continued([tokens[row] for row in rows], most, keys[rows], seed, temperature)
+            for row, ids in zip(rows, found, strict=True):
+                written[row] = tokenizer.decode(ids, skip_special_tokens=True).strip("\n").split("\n")[0]
+        return written
+
+    def _continued(
+        self, prompts: list[list[int]], most: int, keys: NDArray[np.int64], seed: int, temperature: float
+    ) -> list[list[int]]:
+        """The tokens after prompts of one length; a row ends with its first end token, or with a line."""
+        import torch
+
+        tokenizer, model = self._parts
+        ids = torch.tensor(prompts, device=self.device)  # (n, length)
+        cache, found = None, list[NDArray[np.int64]]()
+        open_rows = np.ones(len(prompts), dtype=np.bool_)
+        for step in range(most):
+            with torch.inference_mode():
+                out = model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
+                cache = out.past_key_values
+                logits = model.get_output_embeddings()(out.last_hidden_state[:, -1]).float().cpu().numpy()
+            tokens = logits.argmax(axis=1)  # (n,)
+            if temperature > 0:
+                shares = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature).cumsum(axis=1)
+                luck = uniforms(seed, keys, step, Purpose.WRITE, 1)  # (n, 1)
+                tokens = (shares < luck * shares[:, -1:]).sum(axis=1)
+            found.append(np.where(open_rows, tokens, -1))
+            ends = [token == tokenizer.eos_token_id or "\n" in tokenizer.decode([token]) for token in tokens.tolist()]
+            open_rows &= ~(np.array(ends) & (step > 0))  # a line may begin with a break
+            if not open_rows.any():
+                break
+            ids = torch.tensor(tokens[:, None], device=self.device)
+        return [[int(token) for token in row if token >= 0] for row in np.stack(found, axis=1)]
 
     def _answer_lines(
         self, prefixes: list[torch.Tensor], lines: list[list[int]], room: int, width: int, targets: list[int]
