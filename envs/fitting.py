@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,6 +63,7 @@ def fit(
     n_interests: int = 3,
     min_interactions: int = 5,
     keep_quality: bool = False,
+    shown: Mapping[str, Estimate] | None = None,
 ) -> FittedPopulation:
     """The users of a log, and the items as they see them (`FittedPopulation.items`).
 
@@ -72,8 +74,9 @@ def fit(
     `traits` was explicitly given (or its named world gives) is kept, but for the weight of affinity; what the log
     cannot show has its default; `FittedPopulation.report` says which is which.
 
-    keep_quality: quality relative to appeal is given, not fitted. Raises InputError when fewer than 20 users have
-    `min_interactions` interactions, or a last item that is new to them, or that number is below 2.
+    keep_quality: quality relative to appeal is given, not fitted. shown: what logged pages say (`Glances`). Raises
+    InputError when fewer than 20 users have `min_interactions` interactions, or a last item that is new to them, or
+    that number is below 2.
     """
     people = People.of(log, min_interactions)
     is_last = np.zeros(len(log), dtype=np.bool_)
@@ -93,7 +96,7 @@ def fit(
         )
         found |= _likes(items.vectors, log, is_last, weight)
     found |= habits(log, people.ends - 1, weights, model, traits, seed)
-    traits, report = _settled(traits, found)
+    traits, report = _settled(traits, found | dict(shown or {}))
     fitted = FittedPopulation(
         seen, traits, seed, unit(tastes), _histories(log, people), people.codes, people.keys,
         lengths.astype(np.float32), likings, 0.0, report,
@@ -215,7 +218,7 @@ def _settled(traits: Traits, found: dict[str, Estimate]) -> tuple[Traits, tuple[
     lines = []
     for trait in Trait:
         name = trait.name.lower()
-        value = traits.base_click_rate if trait is Trait.CLICK_BIAS else float(getattr(settled, name))
+        value = settled.base_click_rate if trait is Trait.CLICK_BIAS else float(getattr(settled, name))
         name = "base_click_rate" if trait is Trait.CLICK_BIAS else name
         if name in used:
             lines.append(used[name])

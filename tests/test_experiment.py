@@ -1,5 +1,6 @@
 """The scene of an experiment: other worlds of the same people."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -7,10 +8,15 @@ import numpy as np
 import pytest
 
 from tests.small_data import small_settings, write_items, write_log
+from zsr_sim.agents.baselines import Random
+from zsr_sim.agents.oracle import OracleMyopic
+from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.encoders.cache import FOLDER_VARIABLE
 from zsr_sim.envs.replicates import bootstrap
+from zsr_sim.envs.traits import Trait
 from zsr_sim.errors import InputError
 from zsr_sim.experiment import make_scene
+from zsr_sim.other_worlds import agents_in, other_users
 
 WORLD = small_settings().world
 
@@ -37,3 +43,50 @@ def test_other_worlds_need_a_log(tmp_path: Path) -> None:
     write_items(tmp_path / "data")
     with pytest.raises(InputError, match="data has no log, its users are made up; other worlds need a log"):
         make_scene(tmp_path / "data", WORLD, resample=partial(bootstrap, seed=0, replicate=1))
+
+
+def write_impressions(folder: Path, decay: float = 1.0) -> None:
+    """Pages of four random items; the first is clicked by one in three, the second by as many / 2 ** decay, ..."""
+    rng = np.random.default_rng(0)
+    rows = ["user_id,timestamp,slate_id,item_id,position,feedback"]
+    for page in range(4000):
+        for place, item in enumerate(rng.permutation(60)[:4]):
+            feedback = "click" if rng.random() < (place + 1) ** -decay / 3 else ""
+            rows.append(f"v{page % 500},{page},s{page},i{item // 10}{item % 10},{place + 1},{feedback}")
+    (folder / "impressions.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("logged", [True, False])
+def test_logged_pages_say_how_far_down_users_look(tmp_path: Path, logged: bool) -> None:
+    """Fitted and made-up users alike take position bias and click level from them; what is set counts more."""
+    write_items(tmp_path / "data")
+    write_impressions(tmp_path / "data")
+    if logged:
+        write_log(tmp_path / "data")
+    scene = make_scene(tmp_path / "data", WORLD)
+    fitted = {line.name: line for line in scene.fit_report if line.fitted}
+    assert abs(fitted["examination_decay"].value - 1.0) < 3 * (fitted["examination_decay"].standard_error or 0)
+    assert abs(fitted["base_click_rate"].value - 1 / 3) < 3 * (fitted["base_click_rate"].standard_error or 0)
+    assert ("affinity_weight" in fitted) == logged
+    decays = scene.test.visit(np.arange(5)).traits[:, Trait.EXAMINATION_DECAY]
+    assert decays == pytest.approx(fitted["examination_decay"].value)
+    if logged:
+        return
+    given = make_scene(tmp_path / "data", WORLD.model_copy(update={"examination_decay": 0.25}))
+    assert given.test.visit(np.arange(5)).traits[:, Trait.EXAMINATION_DECAY] == pytest.approx(0.25)
+
+
+def test_who_knows_the_world_knows_the_one_that_is_played(tmp_path: Path) -> None:
+    write_items(tmp_path / "data")
+    write_log(tmp_path / "data")
+    scene = make_scene(tmp_path / "data", WORLD)
+    users = other_users(scene, 0)
+    assert not np.array_equal(users.items.appeal, scene.world.items.appeal)
+    there = replace(scene.world, items=users.items)
+    agents = {
+        "oracle": CheckedAgent("oracle", OracleMyopic(scene.world), 4, 60),
+        "random": CheckedAgent("random", Random(scene.retrieval, 4), 4, 60),
+    }
+    found = agents_in(there, agents)
+    assert found["random"] is agents["random"]
+    assert found["oracle"].agent == OracleMyopic(there)

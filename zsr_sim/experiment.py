@@ -20,6 +20,7 @@ from zsr_sim.encoders.text import TextEncoder, load_encoder
 from zsr_sim.envs.estimates import Estimate
 from zsr_sim.envs.feedback import RewardWeights
 from zsr_sim.envs.fitting import appeal_from, fit
+from zsr_sim.envs.glances import learn_glances
 from zsr_sim.envs.items import WorldItems, make_items
 from zsr_sim.envs.population import FittedPopulation, MadeUpPopulation, Population
 from zsr_sim.envs.world import World
@@ -52,8 +53,8 @@ class Scene:
 
     vectors: float32 (n_items, d), the catalogue in the item space. train, test: populations without a common user.
     items: as their texts place them; the users of a log see them as `world.items`. log: what the training users
-    consumed before any recommender. history: how histories are read (`retrieval` does). asked: set where a language
-    model says what attracts.
+    consumed before any recommender. shown: what logged pages say of users. history: how histories are read (`retrieval`
+    does). asked: set where a language model says what attracts.
     """
 
     dataset: Dataset
@@ -72,6 +73,7 @@ class Scene:
     settings: WorldSettings
     history: HistorySettings
     text_encoder: TextEncoder
+    shown: Mapping[str, Estimate]
     asked: AskedUsers | None = None
 
     @property
@@ -88,6 +90,7 @@ class Scene:
             return (
                 "These users are made up, no log was given. A rehearsal, not evidence; "
                 "--data with a log of your own comes next."
+                + ("" if not self.shown else " Position bias and click level are those of the logged pages.")
             )
         fitted = [line.name for line in self.fit_report if line.fitted]
         default = [name for name in _TOLD if name not in fitted]
@@ -115,8 +118,8 @@ class Scene:
 
     @property
     def fit_report(self) -> tuple[Estimate, ...]:
-        """Where each parameter of the users comes from; empty for made-up users."""
-        return self.test.report if isinstance(self.test, FittedPopulation) else ()
+        """Where each parameter of the users comes from; of made-up users, those that logged pages say."""
+        return self.test.report if isinstance(self.test, FittedPopulation) else tuple(self.shown.values())
 
     def place(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Where texts that are no items lie in the item space, such as profiles; unit length, float32 (n, d).
@@ -200,7 +203,9 @@ def make_scene(
         vectors if space.normalised else unit(vectors), appeal_from(log, n) if log is not None else None,
         settings.topics, WORLD_SEED, settings.quality_correlation, settings.item_lifetime, settings.horizon,
     )  # fmt: skip
-    population = population_of(items, log, settings)
+    glances = learn_glances(dataset.impressions, n) if dataset.impressions is not None else None
+    shown = {} if glances is None else glances.estimates
+    population = population_of(items, log, settings, shown, WORLD_SEED)
     train: Population
     test: Population
     train, test = population.split(TEST_SHARE, WORLD_SEED)
@@ -223,15 +228,19 @@ def make_scene(
         world, train, test = asked.world, asked.train, asked.test
     return Scene(
         dataset, text_encoder.name, text_encoder.fingerprint, report, text_vectors, space, vectors, items, world, train,
-        test, consumed, Retrieval(vectors, popularity), settings, POOLED, text_encoder, asked,
+        test, consumed, Retrieval(vectors, popularity), settings, POOLED, text_encoder, shown, asked,
     )  # fmt: skip
 
 
 def population_of(
-    items: WorldItems, log: Interactions | None, settings: WorldSettings
+    items: WorldItems, log: Interactions | None, settings: WorldSettings, shown: Mapping[str, Estimate], seed: int
 ) -> MadeUpPopulation | FittedPopulation:
-    """Users of a log, or made up where there is none; items: as their texts place them."""
+    """Users of a log, or made up (by `seed`) where there is none; items: as their texts place them.
+
+    shown: what logged pages say of users; what is explicitly set counts more.
+    """
     if log is None:
-        return MadeUpPopulation.create(items, settings, WORLD_SEED, settings.interests)
+        known = {name: line.value for name, line in shown.items() if name not in settings.model_fields_set}
+        return MadeUpPopulation.create(items, settings.model_copy(update=known), seed, settings.interests)
     given = "quality_correlation" in settings.model_fields_set
-    return fit(items, log, settings, WORLD_SEED, settings.interests, keep_quality=given)
+    return fit(items, log, settings, WORLD_SEED, settings.interests, keep_quality=given, shown=shown)

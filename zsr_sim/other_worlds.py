@@ -50,10 +50,9 @@ def other_users(scene: Scene, replicate: int) -> MadeUpPopulation | FittedPopula
     """
     shown = {line.name for line in scene.fit_report if line.fitted}
     settings, log = drawn_settings(scene.settings, replicate, shown), scene.dataset.interactions
-    if log is None:
-        made_up = MadeUpPopulation.create(scene.items, settings, WORLD_SEED + 1 + replicate, settings.interests)
-        return made_up.split(TEST_SHARE, WORLD_SEED)[1]
-    return population_of(scene.items, bootstrap(log, WORLD_SEED, replicate), settings).split(TEST_SHARE, WORLD_SEED)[1]
+    resampled = None if log is None else bootstrap(log, WORLD_SEED, replicate)
+    population = population_of(scene.items, resampled, settings, scene.shown, WORLD_SEED + 1 + replicate)
+    return population.split(TEST_SHARE, WORLD_SEED)[1]
 
 
 def drawn_settings(settings: WorldSettings, replicate: int, shown: Collection[str] = ()) -> WorldSettings:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zsr_sim.envs.rhythm import sessions_of
-from zsr_sim.evaluation.realism import compare_statistic
+from zsr_sim.evaluation.lines import compare_statistic, prediction_interval
 from zsr_sim.evaluation.statistics import (
     Items,
     Statistic,
@@ -70,13 +70,21 @@ def test_a_stretch_without_anybody() -> None:
 
 
 def test_an_interval_holds_one_more_replication() -> None:
-    """Of 1, 2, 3: mean 2, standard deviation 1, t of 2 degrees 4.303, times sqrt(4 / 3)."""
-    runs = [{("x", "all"): Statistic(value, np.array([value]))} for value in (1.0, 2.0, 3.0)]
-    line = compare_statistic(("x", "all"), Statistic(6.9, np.array([2.0])), runs, None)
-    assert line["simulated"] == 2.0
-    assert line["interval"] == pytest.approx([2 - 4.3027 * np.sqrt(4 / 3), 2 + 4.3027 * np.sqrt(4 / 3)], abs=1e-3)
-    assert line["inside"]
-    assert line["ks"] == pytest.approx(2 / 3)
-    missed = compare_statistic(("x", "all"), Statistic(7.1, None), runs, Statistic(2.5, None))
+    """Of -1, 0, 1: standard deviation 1, t of 2 degrees 4.303, times sqrt(4 / 3); positive values by logarithms."""
+    reach = 4.3027 * np.sqrt(4 / 3)
+    assert prediction_interval(np.array([-1.0, 0.0, 1.0])) == pytest.approx((-reach, reach), abs=1e-3)
+    assert prediction_interval(np.exp([-1.0, 0.0, 1.0])) == pytest.approx((np.exp(-reach), np.exp(reach)), rel=1e-3)
+
+
+def test_a_line_says_what_is_inside_and_why_not() -> None:
+    runs = [{("x", "all"): Statistic(value, np.array([value]))} for value in (-1.0, 0.0, 1.0)]
+    line = compare_statistic(("x", "all"), Statistic(4.9, np.array([0.0])), runs, None)
+    assert (line["simulated"], line["inside"], line["why"]) == (0.0, True, None)
+    assert line["ks"] == pytest.approx(2 / 3)  # 1, 0, 1 from the samples of the runs
+    missed = compare_statistic(("x", "all"), Statistic(5.1, None), runs, Statistic(2.5, None))
     assert not missed["inside"]
-    assert missed["why"] == "it changed: 2.5 in as long a stretch before, 7.1 in the later part"
+    assert missed["why"] == "it changed: 2.5 in as long a stretch before, 5.1 in the later part"
+    other = compare_statistic(("x", "all"), Statistic(5.1, None), runs, Statistic(6.0, None))
+    assert other["why"] == "the laws of the simulation do not have what makes it so"
+    nobody = compare_statistic(("x", "all"), Statistic(5.1, None), [], None)
+    assert (nobody["interval"], nobody["inside"]) == ([None, None], False)

@@ -16,6 +16,7 @@ from zsr_sim.encoders.cache import VectorCache, encode_texts
 from zsr_sim.encoders.space import ItemSpace
 from zsr_sim.encoders.text import load_encoder
 from zsr_sim.errors import InputError
+from zsr_sim.evaluation.clicks import click_realism
 from zsr_sim.evaluation.preference import preference_accuracy
 from zsr_sim.evaluation.realism import realism
 from zsr_sim.experiment import fingerprint
@@ -42,34 +43,45 @@ def evaluate_realism(question: Question, out: Path | None, screen: Screen) -> di
         require_free(out)
     settings = load_settings(question.config, question.assignments)
     dataset = load(question.data)
-    log = dataset.interactions
-    if log is None:
+    if dataset.interactions is None and dataset.impressions is None:
         raise InputError(f"{dataset.catalogue.name} has no log to hold a simulation against; name a data set with one")
     with Phases(screen) as phases:
-        encoder = load_encoder(question.encoder)
-        texts, _ = encode_texts(dataset.catalogue.texts, encoder, VectorCache(), phases.encoding)
-        vectors = ItemSpace.fit(texts, settings.world.dimensions, settings.world.centred).project(texts)
-        phases.show("fitting", 0, 1, "users to the earlier part of the log")
-        found = realism(
-            vectors, log, settings.world, question.seed, question.replications,
-            lambda done, total: phases.show("simulating", done, total, f"{done} of {total} logs"),
-        )  # fmt: skip
-        phases.show("preferences", 0, 1, "held-out interactions")
-        preference = preference_accuracy(vectors, log, settings.world, question.seed)
-    results: dict[str, Any] = {
-        "data": dataset.catalogue.name,
-        "data_fingerprint": fingerprint(dataset),
-        "encoder": encoder.name,
-        "seed": question.seed,
-        "fit": found.pop("fit"),
-        "realism": found,
-        "preference": preference,
-    }
+        results = _held_against(dataset, question, settings, phases)
     for line in realism_lines(results):
         screen.line(line)
     if out is not None:
         _keep(results, dataset, question, settings, out, screen)
     return results | ({} if out is None else {"run": str(out)})
+
+
+def _held_against(dataset: Dataset, question: Question, settings: Settings, phases: Phases) -> dict[str, Any]:
+    """results.json; what needs interactions, or logged pages, is None where there are none."""
+    log, pages = dataset.interactions, dataset.impressions
+    encoder = load_encoder(question.encoder)
+    results: dict[str, Any] = {
+        "data": dataset.catalogue.name,
+        "data_fingerprint": fingerprint(dataset),
+        "encoder": encoder.name,
+        "seed": question.seed,
+        "fit": [],
+        "realism": None,
+        "preference": None,
+        "clicks": None,
+    }
+    if pages is not None:
+        results["clicks"] = click_realism(pages, len(dataset.catalogue), question.seed, question.replications)
+    if log is None:
+        return results
+    texts, _ = encode_texts(dataset.catalogue.texts, encoder, VectorCache(), phases.encoding)
+    vectors = ItemSpace.fit(texts, settings.world.dimensions, settings.world.centred).project(texts)
+    phases.show("fitting", 0, 1, "users to the earlier part of the log")
+    found = realism(
+        vectors, log, settings.world, question.seed, question.replications,
+        lambda done, total: phases.show("simulating", done, total, f"{done} of {total} logs"),
+    )  # fmt: skip
+    phases.show("preferences", 0, 1, "held-out interactions")
+    preference = preference_accuracy(vectors, log, settings.world, question.seed)
+    return results | {"fit": found.pop("fit"), "realism": found, "preference": preference}
 
 
 def _keep(
@@ -78,32 +90,45 @@ def _keep(
     data = {"name": results["data"], "fingerprint": results["data_fingerprint"]} | dict(dataset.report.counts)
     with Run.create(out, question.command, settings, [question.seed], data) as run:
         run.write_json(RESULTS, results)
-        screen.line(f"figures {realism_figure(results['realism'], run.figures / 'realism.png')}")
-        screen.line(f"        {preference_figure(results['preference'], run.figures / 'preference.png')}")
+        if results["realism"] is not None:
+            screen.line(f"figures {realism_figure(results['realism'], run.figures / 'realism.png')}")
+            screen.line(f"        {preference_figure(results['preference'], run.figures / 'preference.png')}")
+        if results["clicks"] is not None:
+            screen.line(f"figure {realism_figure(results['clicks'], run.figures / 'clicks.png')}")
 
 
 def realism_lines(results: dict[str, Any]) -> list[str]:
     """What a person reads: where each parameter comes from, the statistics, misses first, and the preferences."""
-    found = results["realism"]
-    inside = sum(line["inside"] for line in found["statistics"])
-    head = (
-        f"{results['data']}: fitted on {found['earlier']['interactions']:,} interactions, simulated "
-        f"{found['replications']} times, held against the {found['later']['interactions']:,} after them"
-    )
+    lines, found, clicks = [], results["realism"], results["clicks"]
+    if found is not None:
+        lines += [
+            f"{results['data']}: fitted on {found['earlier']['interactions']:,} interactions, simulated "
+            f"{found['replications']} times, held against the {found['later']['interactions']:,} after them", "",
+            *_fit_lines(results["fit"]), f"share of repeats {found['repeat_share']:.3f}, momentum within a session "
+            f"{np.mean(found['momentum']):.1f} logits per unit of cosine", "", *_statistics_lines(found), "",
+            *preference_lines(results["preference"]),
+        ]  # fmt: skip
+    if clicks is not None:
+        lines += [
+            "", f"fitted on {clicks['earlier']['pages']:,} logged pages, held against the {clicks['later']['pages']:,} "
+            "after them", "", *_fit_lines(clicks["fit"]), "", *_statistics_lines(clicks),
+        ]  # fmt: skip
+    return lines or [f"{results['data']}: its logged pages hold too few clicks to say how far down a page users look"]
+
+
+def _statistics_lines(found: dict[str, Any]) -> list[str]:
     rows: list[tuple[str, ...]] = [("statistic", "users", "real", "simulated (95 %)", "KS", "")]
     rows += [_statistic_row(line) for line in found["statistics"]]
-    said = f"{inside} of {len(found['statistics'])} statistics inside their interval; misses first:"
-    share = found["repeat_share"]
-    lines = [head, "", *_fit_lines(results["fit"]), f"share of repeats {share:.3f}, momentum within a session "
-             f"{np.mean(found['momentum']):.1f} logits per unit of cosine", "", said, *_table(rows, 2), ""]  # fmt: skip
-    return lines + preference_lines(results["preference"])
+    inside = sum(line["inside"] for line in found["statistics"])
+    return [f"{inside} of {len(rows) - 1} statistics inside their interval; misses first:", *_table(rows, 2)]
 
 
 def _fit_lines(fit: Sequence[dict[str, Any]]) -> list[str]:
     fitted = [line for line in fit if line["standard_error"] is not None]
     rows = [(line["name"], f"{line['value']:.3g} +- {line['standard_error']:.2g}", line["how"]) for line in fitted]
     rest = ", ".join(line["name"] for line in fit if line["standard_error"] is None)
-    return ["fitted (with its standard error):", *_table(rows, 3), f"defaults, the log cannot show them: {rest}"]
+    told = [f"defaults, the log cannot show them: {rest}"] if rest else []
+    return ["fitted (with its standard error):", *(_table(rows, 3) if rows else ["nothing"]), *told]
 
 
 def _statistic_row(line: dict[str, Any]) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from zsr_sim.envs.careers import BLOCKS, Careers, block_edges, visitors
 from zsr_sim.envs.fitting import fit
@@ -21,25 +20,15 @@ from zsr_sim.envs.population import FittedPopulation
 from zsr_sim.envs.rhythm import sessions_of
 from zsr_sim.envs.traits import Traits
 from zsr_sim.errors import InputError
+from zsr_sim.evaluation.lines import EARLIER, compare_statistic
 from zsr_sim.evaluation.statistics import (
-    SIMILARITY,
     Items,
-    Statistic,
-    ks_distance,
     neighbours_in_sessions,
     statistics,
 )
 from zsr_sim.interactions import Interactions
 
-EARLIER = 0.7  # of the interactions
 _HALVINGS, _MOST_MOMENTUM = 7, 16.0  # of the search for momentum: to an eighth
-Key = tuple[str, str]
-_WHY = {
-    SIMILARITY: "a session follows a list or a subject that the pull of the last item does not know",
-    "days between sessions": "people come back in rhythms that people who came as often before did not have",
-    "users": "people arrive at another rate than in any block of the earlier part",
-}
-_WHY_ELSE = "the laws of the simulation do not have what makes it so"
 
 
 @dataclass(frozen=True)
@@ -177,44 +166,6 @@ def simulate_log(ground: Ground, until: float, blocks: int, seed: int, replicati
         feedback_names=(),
         feedback_codes=np.full(len(items), -1, dtype=np.int8),
     )
-
-
-def compare_statistic(
-    key: Key, real: Statistic, runs: list[dict[Key, Statistic]], earlier: Statistic | None
-) -> dict[str, Any]:
-    """A line of the report. Interval: mean +- t sd sqrt(1 + 1 / n), where one more of the n replications would lie."""
-    found = [run[key] for run in runs if key in run]
-    values = np.array([one.value for one in found])
-    n = len(values)
-    mean, low, high = None, None, None
-    if n > 1:
-        mean = float(values.mean())
-        reach = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) * np.sqrt(1 + 1 / n))
-        low, high = mean - reach, mean + reach
-    slack = 1e-9 * max(abs(real.value), 1.0)
-    inside = low is not None and high is not None and low - slack <= real.value <= high + slack
-    distances = [
-        ks_distance(real.sample, one.sample) for one in found if one.sample is not None and real.sample is not None
-    ]
-    return {
-        "statistic": key[0],
-        "segment": key[1],
-        "real": real.value,
-        "simulated": mean,
-        "interval": [low, high],
-        "inside": inside,
-        "ks": float(np.mean(distances)) if distances else None,
-        "earlier": None if earlier is None else earlier.value,
-        "why": None if inside else _why(key, real.value, mean, earlier),
-    }
-
-
-def _why(key: Key, real: float, simulated: float | None, earlier: Statistic | None) -> str:
-    if simulated is None:
-        return "the simulation has too few people in this segment"
-    if earlier is not None and abs(simulated - earlier.value) < abs(simulated - real):
-        return f"it changed: {earlier.value:.3g} in as long a stretch before, {real:.3g} in the later part"
-    return _WHY.get(key[0], _WHY_ELSE)
 
 
 def stretch_before(early: Interactions, seconds: float) -> tuple[Interactions, Interactions]:

@@ -16,7 +16,10 @@ _QUESTIONS = {"unseen": "consumed above random unseen items", "liked": "liked ab
 
 @matplotlib.rc_context(_STYLE)
 def realism_figure(realism: Mapping[str, Any], path: Path) -> Path:
-    """Each statistic's real value in units of the simulated 95 % interval, as a PNG; misses first and in vermillion."""
+    """Each statistic's real value on the scale of the simulated 95 % interval, as a PNG; misses first, in vermillion.
+
+    realism: `realism` or `clicks` of results.json.
+    """
     lines = [line for line in realism["statistics"] if line["interval"][0] is not None]
     figure = _figure(9.0, 1.2 + 0.23 * len(lines))
     axes = figure.add_subplot()
@@ -24,7 +27,7 @@ def realism_figure(realism: Mapping[str, Any], path: Path) -> Path:
     right = axes.get_yaxis_transform()  # x as a share of the axes' width, y as data
     for row, line in enumerate(lines):
         low, high = line["interval"]
-        place = (line["real"] - line["simulated"]) / max((high - low) / 2, 1e-12)
+        place = (line["real"] - (low + high) / 2) / max((high - low) / 2, 1e-12)
         place = min(max(place, -_FARTHEST), _FARTHEST)
         colour = BLUE if line["inside"] else VERMILLION
         axes.plot(place, row, "o", color=colour, markersize=5)
@@ -32,7 +35,7 @@ def realism_figure(realism: Mapping[str, Any], path: Path) -> Path:
         axes.text(1.02, row, told, transform=right, color=colour, va="center", fontsize=8)
     axes.set_yticks(range(len(lines)), [f"{line['statistic']}, {line['segment']}" for line in lines], fontsize=8)
     axes.set(xlim=(-_FARTHEST - 0.2, _FARTHEST + 0.2), ylim=(len(lines) - 0.5, -0.5))
-    axes.set_xlabel("real value; the band is the simulated 95 % interval")
+    axes.set_xlabel("real value: the middle of the simulated 95 % interval is 0, its ends are -1 and 1")
     axes.grid(visible=False, axis="y")
     inside = sum(line["inside"] for line in realism["statistics"])
     figure.suptitle(f"{inside} of {len(realism['statistics'])} statistics of the later part of the log are inside",
