@@ -25,7 +25,8 @@ NOT_DRIFTING = Traits(drift_rate=0.0, repeat_penalty=0.0, examination_decay=0.0)
 class TinyWorld:
     """Users of one interest and some items, whose cosine with it is given.
 
-    traits: of all users, without spread; drift must be off. The visit ends after `horizon` pages.
+    traits: of all users, without spread; drift must be off. The visit ends after `horizon` pages. consumed: what they
+    have consumed before: without it nothing tells a strategy that sees texts alone what they like.
     """
 
     cosines: tuple[float, ...]
@@ -35,6 +36,7 @@ class TinyWorld:
     horizon: int
     click_bias: float = -1.0
     traits: Traits = field(default=NOT_DRIFTING)
+    consumed: tuple[int, ...] = ()
 
     def world(self) -> World:
         """The simulated world."""
@@ -46,7 +48,8 @@ class TinyWorld:
 
     def users(self) -> SameUsers:
         """Its population."""
-        return SameUsers([1.0, 0.0], self.click_bias, self.traits.boredom, self.traits.leave_bias, self.traits)
+        t = self.traits
+        return SameUsers([1.0, 0.0], self.click_bias, t.boredom, t.leave_bias, t, consumed=self.consumed)
 
     def solve(self, order: tuple[int, ...] | None = None) -> tuple[float, float]:
         """Expected clicks and pages of a visit that shows item `order[page]`; None: of the best strategy there is.
@@ -80,7 +83,7 @@ class TinyWorld:
                 best = max(best, (clicks, pages))
             return best
 
-        return value(0, (0.0,) * n_topics, 0.5, frozenset())
+        return value(0, (0.0,) * n_topics, 0.5, frozenset(self.consumed))
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,13 @@ _EVEN = NOT_DRIFTING.replace(affinity_weight=2.0, appeal_weight=0.5)
 
 BOREDOM = TinyWorld(
     cosines=(1.0, 0.8, 0.6, 0.0), appeal=(0.0, 0.5, 1.0, -0.5), quality=(0.0, 0.5, 1.0, -0.5), topics=(0, 0, 1, 1),
-    horizon=4, traits=_EVEN.replace(boredom=1.5, boredom_memory=0.5, leave_bias=1.0, leave_slope=4.0),
+    horizon=4, traits=_EVEN.replace(boredom=1.5, boredom_memory=0.5, leave_bias=1.0, leave_slope=4.0), consumed=(0,),
 )  # fmt: skip
 """Item 0 is the best on each single page; over a visit, alternating with the other topic earns more."""
 
 CLICKBAIT = TinyWorld(
     cosines=(0.9, 0.9, 0.5, 0.5), appeal=(2.0, 0.0, 1.0, -1.0), quality=(-2.0, 2.0, -1.0, 1.0), topics=(0, 0, 1, 1),
     horizon=6, traits=_EVEN.replace(boredom=0.0, leave_bias=1.0, leave_slope=12.0, quality_share=1.0),
+    consumed=(0,),
 )  # fmt: skip
 """Item 0 draws the most clicks on each single page and disappoints; item 1 earns more over a visit."""

@@ -53,13 +53,16 @@ def same_users(
     boredom: float,
     leave_bias: float,
     traits: Traits = USUAL,
+    consumed: tuple[int, ...] = (),
 ) -> Users:
-    """Users of one interest who differ in their luck alone; nothing consumed, at most 4 items remembered."""
+    """Users of one interest who differ in their luck alone; at most 4 items remembered, these ones to begin with."""
     n = len(ids)
     alike = {name: 0.0 for name in Traits.model_fields if name.endswith("_sd")}
     row = draw_traits(traits.replace(**alike, boredom=boredom, leave_bias=leave_bias), 0, ids, click_bias)
     tastes = np.tile(np.array(taste, dtype=np.float32), (n, 1, 1))  # (n, 1, d)
-    return Users(ids, ids, tastes, row, np.full((n, 4), -1, dtype=np.int32))
+    histories = np.full((n, 4), -1, dtype=np.int32)
+    histories[:, 4 - len(consumed) :] = consumed
+    return Users(ids, ids, tastes, row, histories)
 
 
 def with_trait(users: Users, trait: Trait, value: float | NDArray[np.float32]) -> Users:
@@ -79,10 +82,11 @@ class SameUsers:
     leave_bias: float
     traits: Traits = USUAL
     people: int | None = None
+    consumed: tuple[int, ...] = ()
 
     def visit(self, ids: NDArray[np.int64]) -> Users:
         """One user for each id."""
-        return same_users(ids, self.taste, self.click_bias, self.boredom, self.leave_bias, self.traits)
+        return same_users(ids, self.taste, self.click_bias, self.boredom, self.leave_bias, self.traits, self.consumed)
 
     def split(self, share: float, seed: int) -> tuple["SameUsers", "SameUsers"]:
         """These users have no parts."""
