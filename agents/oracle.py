@@ -22,6 +22,7 @@ from zsr_sim.errors import InputError
 from zsr_sim.generation.index import holds
 
 POOL = 256  # items that the planner builds its pages of
+NOT_NEW = -1.0  # in place of an expected reward
 _CHUNK = 64  # users whose futures are played at once
 
 
@@ -50,11 +51,14 @@ class OracleMyopic:
     """Shows the items with the highest expected reward on this page, by their true probabilities, best first.
 
     With users who look at positions independently of each other (position-based choice) no page earns more now; with
-    cascade or logit choice it is a greedy page. It may show an item again, where others leave out what was seen: the
-    world's own repeat penalty is all that speaks against it. Where nothing has a long-term effect it is the optimum.
+    cascade or logit choice it is a greedy page. Where nothing has a long-term effect it is the optimum.
+
+    repeats: whether it may show what the user has had or was shown; then the world's repeat penalty alone speaks
+    against it. Without, it keeps to the rule of every other strategy: new items, as long as there are any.
     """
 
     world: World
+    repeats: bool = False
 
     def act(self, observation: Observation) -> Decision:
         """An oracle cannot act on an observation alone. Raises InputError."""
@@ -62,7 +66,8 @@ class OracleMyopic:
 
     def act_knowing(self, observation: Observation, state: WorldState) -> Decision:
         """The page that earns most now."""
-        return Decision(fill(page_values(self.world, state), self.world, np.zeros(len(state.steps), dtype=np.int64)))
+        values = page_values(self.world, state, repeats=self.repeats)
+        return Decision(fill(values, self.world, np.zeros(len(state.steps), dtype=np.int64)))
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,15 @@ class OraclePlanner:
     Every plan begins at the same copy of the user's state and meets the same luck (common random numbers), never the
     luck that the user will meet; its worth is the mean of the expected rewards of `depth` pages over `rollouts` such
     futures. So each page is at least as good as switching to any one of the plans for good, within the depth (policy
-    switching: Chang, Givan and Chong 2004). An upper reference, not the optimum. horizon: pages of a visit.
+    switching: Chang, Givan and Chong 2004). An upper reference, not the optimum. horizon: pages of a visit. repeats: as
+    for `OracleMyopic`.
     """
 
     world: World
     horizon: int
     depth: int = 8
     rollouts: int = 4
+    repeats: bool = False
 
     def act(self, observation: Observation) -> Decision:
         """An oracle cannot act on an observation alone. Raises InputError."""
@@ -92,7 +99,7 @@ class OraclePlanner:
             part = state.take(rows)
             pool = self._pool(part)
             best = self.worth(part, pool).argmax(axis=1)  # (k,)
-            slates[rows] = fill(page_values(self.world, part, pool), self.world, best, pool)
+            slates[rows] = fill(self._values(part, pool), self.world, best, pool)
         return Decision(slates)
 
     def worth(self, state: WorldState, pool: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -106,9 +113,12 @@ class OraclePlanner:
         earned = np.zeros(len(who))
         while (future.present & (future.steps < last)).any():
             future.present &= future.steps < last
-            slates = fill(page_values(self.world, future, pools), self.world, plans, pools)
+            slates = fill(self._values(future, pools), self.world, plans, pools)
             earned += self.world.step(future, slates).expected_reward
         return np.asarray(earned.reshape(k, m, self.rollouts).mean(axis=2))
+
+    def _values(self, state: WorldState, pool: NDArray[np.int32] | None = None) -> NDArray[np.float64]:
+        return page_values(self.world, state, pool, self.repeats)
 
     def _luck(self, state: WorldState) -> NDArray[np.uint64]:
         """Seeds of the futures, uint64 (k, rollouts): functions of (seed, user, step), and not the user's own seed."""
@@ -121,8 +131,8 @@ class OraclePlanner:
         size = min(POOL, n_items)
         if size == n_items:
             return np.tile(np.arange(n_items, dtype=np.int32), (len(state.steps), 1))
-        values = page_values(self.world, state)
-        by_quality = np.log(values + 1e-30) + self.world.items.quality
+        values = self._values(state)
+        by_quality = np.log(np.maximum(values, 0.0) + 1e-30) + self.world.items.quality
         lists = [np.argsort(-v, axis=1, kind="stable")[:, :size] for v in (values, by_quality)]
         both = np.stack(lists, axis=2).reshape(len(values), -1)  # best of one, best of the other, second of one, ...
         out = np.empty((len(values), size), dtype=np.int32)
@@ -132,11 +142,14 @@ class OraclePlanner:
         return out
 
 
-def page_values(world: World, state: WorldState, pool: NDArray[np.int32] | None = None) -> NDArray[np.float64]:
+def page_values(
+    world: World, state: WorldState, pool: NDArray[np.int32] | None = None, repeats: bool = True
+) -> NDArray[np.float64]:
     """Expected reward now of each item if it is looked at, float64 (n, n_items), or (n, m) for a pool (n, m) of items.
 
     With position-based choice the expected reward of a page is the sum over its positions of examination times this;
-    purchases that arrive later are not in it. 0 for an item that cannot be had.
+    purchases that arrive later are not in it. 0 for an item that cannot be had; without `repeats`, NOT_NEW for one that
+    the user has had or was shown in this visit.
 
     Raises InputError where a language model answers in the users' place: no law says what it will answer.
     """
@@ -150,7 +163,19 @@ def page_values(world: World, state: WorldState, pool: NDArray[np.int32] | None 
         world._columns, world._rules, state.users.traits, state.users.likings, state.tastes, state.boredom,
         state.histories, state.steps, np.ascontiguousarray(pool), out,
     )  # fmt: skip
+    if not repeats:
+        _leave_out(np.ascontiguousarray(pool), state.histories, state.latest_pages(), out)
     return out
+
+
+@batched
+def _leave_out(
+    pool: NDArray[np.int32], histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.float64]
+) -> None:
+    for i in numba.prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            if holds(histories[i], pool[i, j]) or holds(shown[i], pool[i, j]):
+                out[i, j] = NOT_NEW
 
 
 @batched
@@ -214,6 +239,9 @@ def _fill(
     for i in range(begin, end):
         score = np.empty(m)
         for j in range(m):
+            if values[i, j] < 0.0:
+                score[j] = -np.inf  # only where there is nothing else
+                continue
             score[j] = math.log(values[i, j] + 1e-30) + rules[i, 0] * quality[pool[i, j]]
         order = np.argsort(-score, kind="mergesort")
         spared = int(rules[i, 2] * s)
@@ -222,13 +250,15 @@ def _fill(
         for capped in (True, False):  # where the cap leaves the page open, the best of the others
             for j in order:
                 topic = topics[pool[i, j]]
-                if count < s - spared and not taken[j] and not (capped and used[topic] >= rules[i, 1]):
+                passed = capped and (used[topic] >= rules[i, 1] or score[j] == -np.inf)
+                if count < s - spared and not taken[j] and not passed:
                     out[i, count] = pool[i, j]
                     taken[j] = True
                     used[topic] += 1
                     count += 1
-        for j in order[::-1]:
-            if count < s and not taken[j]:
-                out[i, count] = pool[i, j]
-                taken[j] = True
-                count += 1
+        for spare in (True, False):
+            for j in order[::-1]:
+                if count < s and not taken[j] and not (spare and score[j] == -np.inf):
+                    out[i, count] = pool[i, j]
+                    taken[j] = True
+                    count += 1

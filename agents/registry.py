@@ -59,13 +59,13 @@ def _bayes(scene: Scene, settings: Settings) -> Agent:
     return Bayes(scene.retrieval, scene.world.slate_size, own.temperature, own.prior)
 
 
-def _myopic(scene: Scene, _: Settings) -> Agent:
-    return OracleMyopic(scene.world)
+def _myopic(scene: Scene, settings: Settings) -> Agent:
+    return OracleMyopic(scene.world, settings.oracle.repeats)
 
 
 def _planner(scene: Scene, settings: Settings) -> Agent:
     own = settings.oracle
-    return OraclePlanner(scene.world, settings.world.horizon, own.depth, own.rollouts)
+    return OraclePlanner(scene.world, settings.world.horizon, own.depth, own.rollouts, own.repeats)
 
 
 def _remote(url: str, scene: Scene, settings: Settings) -> Agent:

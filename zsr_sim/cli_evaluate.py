@@ -137,3 +137,32 @@ def evaluate_encoders(
     )  # fmt: skip
     found = command.evaluate_encoders(asked, out, screen(as_json))
     say(found if as_json else {}, [], as_json)
+
+
+@evaluate_app.command("strategies", cls=ManyValues)
+def evaluate_strategies(
+    ctx: typer.Context,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="run folder, a new one")],
+    agents: Annotated[list[str] | None, typer.Option(metavar="A B ...", help="[default: all that have a name]")] = None,
+    worlds: Annotated[
+        list[str] | None, typer.Option(metavar="W ...", help="named worlds [default: boredom clickbait retention]")
+    ] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option(min=0, max=2**32 - 1, help="one training each [default: 0]")
+    ] = None,
+    users: Annotated[int, typer.Option(min=2, help="visits per strategy, seed and world")] = 300,
+    encoder: Encoder = None,
+    config: Config = None,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Every strategy in several worlds: return, click rate, visit length, diversity, share of the gap closed."""
+    from zsr_sim.commands import strategies
+
+    question = strategies.Question(
+        data, agents, worlds or strategies.WORLDS, seeds or [0], users, encoder, config, assignments or [],
+        ctx.meta["command"],
+    )  # fmt: skip
+    found = strategies.evaluate_strategies(question, out, screen(as_json))
+    say(found if as_json else {}, [], as_json)

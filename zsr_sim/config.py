@@ -232,6 +232,7 @@ class OracleSettings(_Strict):
 
     depth: int = Field(8, ge=1, description="pages that it looks ahead")
     rollouts: int = Field(4, ge=1, description="futures that each plan is tried in")
+    repeats: bool = Field(False, description="whether it may show what the user has had; other strategies may not")
 
 
 class Settings(_Strict):

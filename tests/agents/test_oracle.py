@@ -57,11 +57,25 @@ def _mean(tiny: TinyWorld, agent: SeesState, n: int = 1000) -> tuple[float, floa
 def test_the_planner_comes_near_the_optimum_where_myopic_does_not(repeat_penalty: float) -> None:
     tiny = replace(BOREDOM, traits=BOREDOM.traits.replace(repeat_penalty=repeat_penalty))
     best, _ = tiny.solve()
-    myopic, error = _mean(tiny, OracleMyopic(tiny.world()))
-    planned, planned_error = _mean(tiny, OraclePlanner(tiny.world(), tiny.horizon, tiny.horizon, 8))
+    myopic, error = _mean(tiny, OracleMyopic(tiny.world(), repeats=True))
+    planned, planned_error = _mean(tiny, OraclePlanner(tiny.world(), tiny.horizon, tiny.horizon, 8, repeats=True))
     assert planned > 0.97 * best - 3 * planned_error
     assert planned < best + 3 * planned_error
     assert myopic < planned + 3 * error
+
+
+@pytest.mark.parametrize("plan", range(len(PLANS)))
+def test_without_repeats_a_page_holds_new_items_as_long_as_there_are_any(plan: int) -> None:
+    stage = tiny_stage(n=60)
+    world = World(stage.world.items, slate_size=5, shown_capacity=200)
+    state = world.start(stage.population.visit(np.arange(40)), 5)
+    for _ in range(12):
+        observation = observe(state)
+        slates = fill(page_values(world, state, repeats=False), world, np.full(40, plan))
+        for row, page in enumerate(slates):
+            old = {*observation.histories[row].tolist(), *observation.shown[row].tolist()} - {-1}
+            assert len(set(page.tolist()) - old) == min(60 - len(old), 5)
+        world.step(state, slates)
 
 
 def test_an_oracle_needs_the_state() -> None:

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from hypothesis.strategies import floats
 from numpy.typing import NDArray
@@ -24,11 +24,12 @@ def test_of_three_it_is_the_mean_and_a_missing_score_is_not_cut_off() -> None:
     assert interquartile_mean(steps).tolist() == pytest.approx([2.5, np.nan], nan_ok=True)
 
 
+@settings(deadline=None, max_examples=25)
 @given(arrays(np.float64, (5, 3), elements=floats(-100, 100)))
 def test_it_is_scipys_trimmed_mean_and_lies_in_its_band(scores: NDArray[np.float64]) -> None:
     assert interquartile_mean(scores) == pytest.approx(trim_mean(scores, 0.25, axis=None), abs=1e-9)
     low, high = stratified_band(scores, draws=50)
-    assert scores.min() - 1e-9 <= low <= high <= scores.max() + 1e-9
+    assert scores.min() - 1e-9 <= low <= high + 1e-9 <= scores.max() + 2e-9
 
 
 def test_two_runs_give_a_band_from_one_to_the_other_and_its_middle_half_is_their_mean() -> None:
@@ -56,4 +57,5 @@ def test_that_tasks_differ_widens_nothing() -> None:
 def test_a_band_along_a_curve_is_pointwise() -> None:
     curve = np.array([[[0.0, 5.0]], [[1.0, 5.0]]])  # (2 runs, 1 task, 2 steps)
     low, high = stratified_band(curve)
-    assert low.tolist() == [0.0, 5.0] and high.tolist() == [1.0, 5.0]
+    assert low.tolist() == [0.0, 5.0]
+    assert high.tolist() == [1.0, 5.0]

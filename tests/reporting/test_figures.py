@@ -79,9 +79,20 @@ def test_the_bold_line_is_the_mean_and_the_band_reaches_from_seed_to_seed(tmp_pa
     (band,) = axes.collections
     corners = {(float(x), float(y)) for x, y in np.asarray(band.get_paths()[0].vertices)}
     assert corners == {(1.0, 2.0), (1.0, 4.0), (2.0, 6.0), (2.0, 9.0)}
-    assert drawn[0].get_suptitle() == "bold: mean of 2 seeds    band: lowest to highest seed    thin: each seed"
+    assert drawn[0].get_suptitle() == "bold: mean of 2 seeds    band: 95 % bootstrap    thin: each seed"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("policy update", "return per visit (clicks)")
     assert texts(axes) == ["in training 7.50"]
+
+
+def test_of_five_seeds_the_bold_line_is_the_interquartile_mean(tmp_path: Path, drawn: list[Figure]) -> None:
+    metrics = [
+        {"seed": seed, "phase": "policy", "step": 1, "return": value}
+        for seed, value in enumerate([0.0, 1.0, 2.0, 6.0, 100.0])
+    ]
+    reward_curve(metrics, tmp_path / "a.png")
+    (axes,) = drawn[0].axes
+    assert axes.lines[5].get_ydata() == [3.0]
+    assert "interquartile mean of 5 seeds" in drawn[0].get_suptitle()
 
 
 def test_one_seed_has_no_band(tmp_path: Path, drawn: list[Figure]) -> None:

@@ -8,19 +8,21 @@ from pathlib import Path
 
 import matplotlib
 
+from zsr_sim.evaluation.aggregate import interquartile_mean, stratified_band
 from zsr_sim.evaluation.few_interactions import LearningCurve
 from zsr_sim.reporting.figures import _BASELINES, _STYLE, BLUE, GREY, _figure, _save, _short
 
 
 @matplotlib.rc_context(_STYLE)
 def learning_curve_figure(curves: Sequence[LearningCurve], path: Path) -> Path:
-    """NDCG at 10 over interactions a user: mean over seeds, and a band from the lowest to the highest seed."""
+    """NDCG at 10 over interactions a user: interquartile mean over seeds, and its 95 % bootstrap band."""
     figure = _figure(6.5, 4.0)
     axes = figure.add_subplot()
     styles = itertools.chain([(BLUE, "-")], itertools.cycle(_BASELINES))
     for curve, (colour, dashes) in zip(curves, styles, strict=False):
-        mean, low, high = curve.values.mean(axis=0), curve.values.min(axis=0), curve.values.max(axis=0)
-        axes.plot(curve.sizes, mean, marker="o", color=colour, linestyle=dashes, label=_short(curve.strategy))
+        low, high = stratified_band(curve.values[:, None])
+        middle = interquartile_mean(curve.values[:, None])
+        axes.plot(curve.sizes, middle, marker="o", color=colour, linestyle=dashes, label=_short(curve.strategy))
         axes.fill_between(curve.sizes, low, high, color=colour, alpha=0.12, linewidth=0)
     axes.set_xscale("log")
     axes.set_xticks(curves[0].sizes, [str(size) for size in curves[0].sizes])
@@ -29,6 +31,6 @@ def learning_curve_figure(curves: Sequence[LearningCurve], path: Path) -> Path:
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8)
     seeds = len(curves[0].values)
-    said = f"mean of {seeds} seeds, band from the lowest to the highest"
+    said = f"{'mean' if seeds < 4 else 'interquartile mean'} of {seeds} seeds, 95 % bootstrap band"
     figure.suptitle(said if seeds > 1 else "one seed", x=0.01, ha="left", color=GREY, fontsize=9)
     return _save(figure, path)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from zsr_sim.errors import InputError
+from zsr_sim.evaluation.aggregate import interquartile_mean, stratified_band
 from zsr_sim.reporting.numbers import against
 from zsr_sim.runs import write_whole
 
@@ -102,22 +103,27 @@ class Curves:
         return cls(steps.astype(np.int64), values)
 
     @property
-    def mean(self) -> NDArray[np.float64]:
-        """Mean over seeds, (k,); NaN at steps that a seed lacks, because a mean over fewer would jump there."""
-        return np.asarray(self.values.mean(axis=0))
+    def middle(self) -> NDArray[np.float64]:
+        """Interquartile mean over seeds, (k,); NaN at steps that a seed lacks: a mean over fewer would jump there."""
+        return interquartile_mean(self.values[:, None])
+
+    @property
+    def band(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The 95 % bootstrap interval of `middle`, (k,) each."""
+        return stratified_band(self.values[:, None])
 
     @property
     def first(self) -> float:
-        """The mean at the first step that all seeds have; NaN where there is none."""
+        """The middle at the first step that all seeds have; NaN where there is none."""
         return self._known(0)
 
     @property
     def last(self) -> float:
-        """The mean at the last step that all seeds have; NaN where there is none."""
+        """The middle at the last step that all seeds have; NaN where there is none."""
         return self._known(-1)
 
     def _known(self, place: int) -> float:
-        known = self.mean[~np.isnan(self.mean)]
+        known = self.middle[~np.isnan(self.middle)]
         return float(known[place]) if len(known) else float("nan")
 
 
@@ -133,7 +139,7 @@ def reward_curve(
 ) -> Path:
     """Draw the return per visit over policy updates and write it as a PNG.
 
-    The bold line is the mean over seeds, the band reaches from the lowest to the highest seed, thin lines are seeds.
+    The bold line is the interquartile mean over seeds, the band its 95 % bootstrap interval, thin lines are seeds.
 
     Args:
         metrics: lines of metrics.jsonl.
@@ -257,20 +263,20 @@ def _small_multiples(
 
 
 def _draw(axes: Axes, curves: Curves) -> None:
-    """Mean, band and seeds. A curve of one step is a dot."""
+    """Middle, band and seeds. A curve of one step is a dot."""
     marker = "o" if len(curves.steps) == 1 else ""
     if len(curves.values) > 1:
-        low, high = curves.values.min(axis=0), curves.values.max(axis=0)
-        axes.fill_between(curves.steps, low, high, color=BLUE, alpha=0.18, linewidth=0)
+        axes.fill_between(curves.steps, *curves.band, color=BLUE, alpha=0.18, linewidth=0)
         for values in curves.values:
             axes.plot(curves.steps, values, color=BLUE, linewidth=0.6, alpha=0.55, marker=marker, markersize=3)
-    axes.plot(curves.steps, curves.mean, color=BLUE, linewidth=2.2, marker=marker)
+    axes.plot(curves.steps, curves.middle, color=BLUE, linewidth=2.2, marker=marker)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def _key(curves: Curves) -> str:
     n = len(curves.values)
-    return "one seed" if n == 1 else f"bold: mean of {n} seeds    band: lowest to highest seed    thin: each seed"
+    middle = "mean" if n < 4 else "interquartile mean"
+    return "one seed" if n == 1 else f"bold: {middle} of {n} seeds    band: 95 % bootstrap    thin: each seed"
 
 
 def _label(axes: Axes, levels: Sequence[_Level], height: float) -> None:
