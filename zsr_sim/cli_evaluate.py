@@ -166,3 +166,31 @@ def evaluate_strategies(
     )  # fmt: skip
     found = strategies.evaluate_strategies(question, out, screen(as_json))
     say(found if as_json else {}, [], as_json)
+
+
+@evaluate_app.command("few-shot", cls=ManyValues)
+def evaluate_few_shot(
+    ctx: typer.Context,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="run folder, a new one, with a figure")],
+    agents: Annotated[
+        list[str] | None, typer.Option(metavar="A B ...", help="[default: popularity similarity hybrid few-shot]")
+    ] = None,
+    sizes: Annotated[list[int] | None, typer.Option(min=1, help="interactions a user [default: 1 3 10 30]")] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option("--seeds", "--seed", min=0, max=2**32 - 1, help="[default: 0 1 2]")
+    ] = None,
+    encoder: Encoder = None,
+    config: Config = None,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """How ranking improves with the interactions that are known of each user: curves over 1, 3, 10 and 30."""
+    from zsr_sim.commands import few_shot
+
+    question = few_shot.Question(
+        data, agents or few_shot.AGENTS, sizes or few_shot.SIZES, seeds or (0, 1, 2), encoder, config,
+        assignments or [], ctx.meta["command"],
+    )  # fmt: skip
+    found = few_shot.evaluate_few_shot(question, out, screen(as_json))
+    say(found if as_json else {}, [], as_json)

@@ -13,6 +13,7 @@ from zsr_sim.agents.next_items import NextItems, last_items, ndcg
 from zsr_sim.agents.protocol import Scoring
 from zsr_sim.agents.registry import find_agent
 from zsr_sim.config import Settings
+from zsr_sim.errors import InputError
 from zsr_sim.experiment import Scene
 from zsr_sim.interactions import Interactions
 
@@ -46,7 +47,7 @@ def learning_curves(
     all new items for users that it has not met, of whom the k interactions before the last one are known. What it has
     to find, and for whom, is the same for all k. `progress` is called with (trainings done, trainings in all).
 
-    Raises InputError for strategies that cannot learn from such a log.
+    Raises InputError for strategies that cannot learn from such a log, or that have no scores.
     """
     done, total = 0, len(strategies) * len(seeds) * len(sizes)
     values = {name: np.zeros((len(seeds), len(sizes))) for name in strategies}
@@ -60,7 +61,9 @@ def learning_curves(
             for name in strategies:
                 agent = find_agent(name).build(part, settings, seed)
                 if not isinstance(agent, Scoring):
-                    raise TypeError(f"{name} has no scores to rank by")
+                    raise InputError(
+                        f"agent {name} has no scores to rank by; name one that has, such as similarity or few-shot"
+                    )
                 values[name][row, column] = ndcg(agent, known)
                 done += 1
                 if progress:

@@ -1,4 +1,4 @@
-"""Where strategies stand in a world: between an even draw and the oracle that plans ahead, and beside the myopic ones."""
+"""Where strategies stand in a world: between an even draw and the oracle that plans, and beside the myopic ones."""
 
 from __future__ import annotations
 

@@ -1,0 +1,93 @@
+"""`zsr-sim evaluate strategies`: every strategy that has a name trains and plays, and one that fails is named."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import at, zsr_sim
+from tests.small_data import ASSIGNMENTS, write_items, write_log
+from zsr_sim.commands.strategies import every_strategy, over_worlds, table
+
+OWN = """
+class Raises:
+    def __init__(self, retrieval, slate_size):
+        pass
+
+    def act(self, observation):
+        raise KeyError("nothing")
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with small data and an agent that fails."""
+    folder = tmp_path_factory.mktemp("strategies")
+    write_items(folder / "data")
+    write_log(folder / "data")
+    (folder / "own.py").write_text(OWN, encoding="utf-8")
+    with at(folder):
+        yield folder
+
+
+def test_every_strategy_by_name_and_one_that_fails(place: Path) -> None:
+    names = every_strategy()
+    assert {"random", "policy-gradient", "gan", "sb3:SAC", "linucb", "few-shot"} < set(names)
+    said = zsr_sim(
+        *("evaluate", "strategies", "--data", "data", "--agents", *names, "own:Raises", "--worlds", "boredom"),
+        *("--users", "20", "--out", "runs/all", "--json", "--set", *ASSIGNMENTS, "oracle.rollouts=1"),
+    )
+    found = json.loads(said.stdout)
+    world = found["worlds"]["boredom"]
+    assert list(world["strategies"]) == names
+    assert list(world["failed"]) == ["own:Raises"]
+    assert "agent own:Raises, user" in world["failed"]["own:Raises"]
+    assert world["strategies"]["oracle-planner"]["gap_closed"]["mean"] == pytest.approx(1.0)
+    for row in world["strategies"].values():
+        assert row["return"]["ci95"][0] <= row["return"]["mean"] <= row["return"]["ci95"][1]
+    lines = (place / "runs/all/table.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 2 + len(names) + 1
+    assert lines[-1] == "| `own:Raises` | failed |  |"
+
+
+def test_the_table_and_the_share_over_worlds_by_hand() -> None:
+    def row(closed: float) -> dict[str, object]:
+        plain = {"mean": 2.0, "ci95": [1.5, 2.5]}
+        return {
+            "return": plain, "click_rate": {"mean": 0.1}, "visit_length": {"mean": 12.0}, "diversity": {"mean": 0.5},
+            "gap_closed": {"mean": closed}, "gap_closed_by_seed": [closed, closed],
+        }  # fmt: skip
+
+    worlds = {"a": {"strategies": {"x": row(0.2)}, "failed": {}}, "b": {"strategies": {"x": row(0.6)}, "failed": {}}}
+    joined = over_worlds(worlds)
+    assert joined == {"x": {"interquartile_mean": pytest.approx(0.4), "ci95": pytest.approx([0.4, 0.4])}}
+    assert table({"worlds": worlds, "over_worlds": joined}) == [
+        "| strategy | a | b | gap, all worlds |",
+        "|---|---|---|---|",
+        "| `x` | 2.00 ± 0.50 · 10.0 % · 12.0 · 0.50 · 20 % | 2.00 ± 0.50 · 10.0 % · 12.0 · 0.50 · 60 % | "
+        "40 % [40, 40] |",
+    ]
+
+
+def test_few_shot_curves_by_one_command(place: Path) -> None:
+    said = zsr_sim(
+        *("evaluate", "few-shot", "--data", "data", "--sizes", "1", "3", "--seeds", "0", "1", "--out", "runs/few"),
+        *("--json", "--set", *ASSIGNMENTS),
+    )
+    found = json.loads(said.stdout)
+    assert list(found["strategies"]) == ["popularity", "similarity", "hybrid", "few-shot"]
+    few = found["strategies"]["few-shot"]
+    for size in (0, 1):
+        seeds = [row[size] for row in few["seeds"]]
+        assert few["interquartile_mean"][size] == pytest.approx(sum(seeds) / 2)
+        assert [few["ci95"][0][size], few["ci95"][1][size]] == pytest.approx([min(seeds), max(seeds)])
+    assert (place / "runs/few/figures/few_interactions.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_an_agent_without_scores_cannot_be_ranked(place: Path) -> None:
+    said = zsr_sim(
+        *("evaluate", "few-shot", "--data", "data", "--agents", "linucb", "--sizes", "1", "--out", "runs/none"),
+        *("--set", *ASSIGNMENTS), code=2,
+    )  # fmt: skip
+    assert "linucb has no scores to rank by" in said.output
