@@ -23,6 +23,7 @@ from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.visits import observe
 from zsr_sim.envs.world import World
+from zsr_sim.errors import InputError
 from zsr_sim.generation.candidates import CandidateSource
 from zsr_sim.generation.relations import N_CONTEXT
 
@@ -98,12 +99,13 @@ class TopK:
 class ItemLog:
     """Items that were shown, one row each: what is learned from.
 
-    features: (n, m, N_FEATURES) and context (n, N_CONTEXT) of the shortlist. actions: int64 (n,), which item of it.
-    propensities, gains: (n,).
+    features: (p, m, N_FEATURES) and context (p, N_CONTEXT) of each page's shortlist. pages: int64 (n,), on which of the
+    p pages an item stood. actions: int64 (n,), which item of the shortlist it is. propensities, gains: (n,).
     """
 
     features: Tensor
     context: Tensor
+    pages: Tensor
     actions: Tensor
     propensities: Tensor
     gains: Tensor
@@ -181,20 +183,22 @@ class TopKTrainer:
     def _joined(
         self, shown: list[tuple[int, NDArray[np.int64], Shortlist, NDArray[np.int64]]], gains: NDArray[np.float64]
     ) -> ItemLog:
-        parts = []
+        parts, before = [], 0
         for t, here, among, actions in shown:
-            s = actions.shape[1]
-            rows = np.repeat(np.arange(len(here)), s)
-            parts.append((among.features[rows], among.context[rows], actions.ravel(), gains[t, here].ravel()))
-        features, context, actions, gain = (np.concatenate(part) for part in zip(*parts, strict=True))
+            pages = before + np.repeat(np.arange(len(here)), actions.shape[1])
+            parts.append((among.features, among.context, pages, actions.ravel(), gains[t, here].ravel()))
+            before += len(here)
+        features, context, on, action, gain = (np.concatenate(part) for part in zip(*parts, strict=True))
         return ItemLog(
-            torch.from_numpy(features).float(), torch.from_numpy(context), torch.from_numpy(actions),
-            torch.full((len(actions),), 1.0 / features.shape[1]), torch.from_numpy(gain).float(),
+            torch.from_numpy(features).float(), torch.from_numpy(context), torch.from_numpy(on),
+            torch.from_numpy(action), torch.full((len(action),), 1.0 / features.shape[1]),
+            torch.from_numpy(gain).float(),
         )  # fmt: skip
 
     def learn(self, log: ItemLog, rows: Tensor) -> float:
         """One gradient step on these rows of a log; the loss before it."""
-        log_p = torch.log_softmax(self.scorer(log.features[rows], log.context[rows]), dim=1)
+        pages = log.pages[rows]
+        log_p = torch.log_softmax(self.scorer(log.features[pages], log.context[pages]), dim=1)
         loss = top_k_loss(log_p, log.actions[rows], log.propensities[rows], log.gains[rows], self.world.slate_size)
         entropy = -(log_p.exp() * log_p).sum(dim=1).mean()
         self.optimiser.zero_grad()
@@ -202,6 +206,66 @@ class TopKTrainer:
         nn.utils.clip_grad_norm_(self.scorer.parameters(), 0.5)
         self.optimiser.step()
         return float(loss.detach())
+
+
+class LoggedTopKTrainer(TopKTrainer):
+    """Learns from pages that somebody else showed: all of them in every update. The world is never asked.
+
+    observations: of n users' pages, before each; items: int32 (n, s), what was shown; rewards and propensities: float64
+    (n, s), of each item at its position; users: int64 (n,), whose visit a page belongs to, 0, 1, ...
+
+    Items off the shortlist are beyond the policy, which shows them with probability 0: their weight is 0, and they are
+    left out. Raises InputError where that leaves nothing.
+    """
+
+    def __init__(
+        self, world: World, population: Population, source: CandidateSource, settings: AgentSettings, horizon: int,
+        seed: int, logged: LoggedPages,
+    ) -> None:  # fmt: skip
+        super().__init__(world, population, source, settings, horizon, seed)
+        self._log = self._read(logged)
+        visits = len(np.unique(logged.users))
+        self._figures = {
+            "return": float(logged.rewards.sum() / visits),
+            "visit_length": len(logged.users) / visits,
+            "click_rate": float((logged.rewards > 0).mean()),
+        }
+
+    def collect(self, ids: NDArray[np.int64]) -> tuple[ItemLog, dict[str, float]]:
+        """The log, whoever visits."""
+        return self._log, dict(self._figures)
+
+    def _read(self, logged: LoggedPages) -> ItemLog:
+        among = shortlisted(self.source, logged.observations, SHORTLIST)
+        there = among.items[:, None, :] == logged.items[:, :, None]  # (n, s, m)
+        page, position = np.nonzero(there.any(axis=2))
+        if not len(page):
+            raise InputError("no item of the log is among what this strategy could show; log with --explore")
+        gains = logged.gains(self.settings.discount)[page, position]
+        return ItemLog(
+            torch.from_numpy(among.features).float(), torch.from_numpy(among.context), torch.from_numpy(page),
+            torch.from_numpy(there.argmax(axis=2)[page, position]),
+            torch.from_numpy(logged.propensities[page, position]).float(), torch.from_numpy(gains).float(),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LoggedPages:
+    """What `LoggedTopKTrainer` learns from; see there."""
+
+    observations: Observation
+    items: NDArray[np.int32]
+    rewards: NDArray[np.float64]
+    propensities: NDArray[np.float64]
+    users: NDArray[np.int64]
+
+    def gains(self, discount: float) -> NDArray[np.float64]:
+        """`item_gains` of each page, (n, s)."""
+        steps = self.observations.steps
+        shape = (int(steps.max()) + 1, int(self.users.max()) + 1)
+        own, present = np.zeros((*shape, self.items.shape[1])), np.zeros(shape, dtype=np.bool_)
+        own[steps, self.users], present[steps, self.users] = self.rewards, True
+        return item_gains(own, present, discount)[steps, self.users]
 
 
 def item_gains(own: NDArray[np.float64], present: NDArray[np.bool_], discount: float) -> NDArray[np.float64]:

@@ -160,6 +160,7 @@ class AgentSettings(_Strict):
     """What learns in the loop: the policy gradient, and the algorithms of stable-baselines3."""
 
     algorithm: Literal["ppo", "reinforce", "top-k"] = Field("ppo", description="how policy-gradient learns")
+    log: str = Field("", description="impressions with propensities that top-k learns from; none: it makes its own")
     environment: Literal["auto", "candidates", "slate", "proto"] = Field(
         "auto", description="where sb3 is trained: candidate pages, items one by one, points in item space"
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from zsr_sim.agents.bandit import Bandit, BanditTrainer, Kind
-from zsr_sim.agents.top_k import TopK, TopKTrainer
+from zsr_sim.agents.top_k import LoggedPages, LoggedTopKTrainer, TopK, TopKTrainer
 from zsr_sim.config import Settings
 from zsr_sim.experiment import Scene
 from zsr_sim.generation.candidates import RetrievalCandidates
+from zsr_sim.log_files import REWARDS, logged_pages
 from zsr_sim.progress import Progress, run_updates
 from zsr_sim.trained import Learner, OnProgress, Trained, kept, under
 
@@ -38,11 +41,24 @@ def _restore_bandit(tensors: dict[str, Tensor], facts: dict[str, Any], settings:
 def train_top_k(
     kind: str, scene: Scene, settings: Settings, seed: int, report: OnProgress, progress: Progress
 ) -> Trained:
-    """The policy gradient that learns off-policy, item by item; under the name `kind`."""
-    source = _proposals(scene, settings)
-    trainer = TopKTrainer(scene.world, scene.train, source, settings.agent, settings.world.horizon, seed)
+    """The policy gradient that learns off-policy, item by item; under the name `kind`.
+
+    From the log `agent.log` where one is named, else from one that it makes itself, of evenly drawn pages.
+    """
+    source, own = _proposals(scene, settings), settings.agent
+    if own.log:
+        trainer: TopKTrainer = LoggedTopKTrainer(
+            scene.world, scene.train, source, own, settings.world.horizon, seed, _logged(Path(own.log), scene)
+        )
+    else:
+        trainer = TopKTrainer(scene.world, scene.train, source, own, settings.world.horizon, seed)
     figures = run_updates(trainer, settings.agent.updates, report, progress)
     return kept(kind, trainer.agent, {"policy": figures}, scene, settings, seed)
+
+
+def _logged(path: Path, scene: Scene) -> LoggedPages:
+    log, observed = logged_pages(path, scene)
+    return LoggedPages(observed, log.items, log.reward(REWARDS), log.propensity, log.users.astype(np.int64))
 
 
 def restore_top_k(tensors: dict[str, Tensor], settings: Settings, scene: Scene) -> TopK:

@@ -12,10 +12,11 @@ from zsr_sim.envs.feedback import Feedback
 from zsr_sim.envs.world import World, WorldState
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize(
+    ("world", "learner"), [("boredom", "policy-gradient"), ("boredom", "sb3:PPO"), ("clickbait", "policy-gradient")]
+)
 def test_nearly_the_optimum_where_today_and_tomorrow_disagree(world: str, learner: str) -> None:
-    """All five seeds: `python -m tests.agents.known_answers`; one of them here."""
+    """One seed of five, and not the slowest of four: `python -m tests.agents.known_answers` tries them all."""
     tiny = WORLDS[world]
     best = tiny.solve()[0]
     always_first = tiny.solve((0,) * tiny.horizon)[0]  # item 0 is the best on each single page

@@ -1,5 +1,7 @@
 """The top-K correction: its gradient by the law it comes from, gains by hand, and learning from a log of even draws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,20 @@ import torch
 from tests.envs.stages import tiny_stage
 from tests.generation.waiting import random_retrieval
 from zsr_sim.agents.contract import check_agent
-from zsr_sim.agents.item_features import N_FEATURES
-from zsr_sim.agents.top_k import ItemLog, ItemScorer, TopK, TopKTrainer, item_gains, top_k_loss
+from zsr_sim.agents.item_features import N_FEATURES, shortlisted
+from zsr_sim.agents.top_k import (
+    SHORTLIST,
+    ItemLog,
+    ItemScorer,
+    LoggedPages,
+    LoggedTopKTrainer,
+    TopK,
+    TopKTrainer,
+    item_gains,
+    top_k_loss,
+)
 from zsr_sim.config import Settings
+from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.visits import observe
 from zsr_sim.generation.candidates import RetrievalCandidates
 
@@ -76,7 +89,7 @@ def test_a_log_from_elsewhere_teaches_the_same_rule() -> None:
     features = torch.zeros(n, 2, N_FEATURES)
     features[:, 1, 1] = 1.0
     log = ItemLog(
-        features, torch.zeros(n, 3), torch.from_numpy(actions),
+        features, torch.zeros(n, 3), torch.arange(n), torch.from_numpy(actions),
         torch.from_numpy(np.where(actions == 1, 0.1, 0.9)).float(),
         torch.from_numpy(np.where(actions == 1, 1.0, -0.1)).float(),
     )  # fmt: skip
@@ -85,6 +98,32 @@ def test_a_log_from_elsewhere_teaches_the_same_rule() -> None:
     with torch.no_grad():
         logits = trainer.scorer(features[:1], torch.zeros(1, 3))[0]
     assert float(torch.softmax(logits, 0)[1]) > 0.8
+
+
+def test_pages_that_somebody_else_showed_are_read_by_hand() -> None:
+    """Two visits of two pages; the second item of each page comes from off the shortlist and is left out."""
+    trainer = _trainer()
+    stage = tiny_stage(n=120, slate=3, leave_bias=-30.0)
+    observed = Observation.of_histories(np.array([[3, 4], [5, 6], [3, 4], [5, 6]], dtype=np.int32))
+    observed = replace(observed, steps=np.array([0, 0, 1, 1]))
+    among = shortlisted(stage.source, observed, SHORTLIST)
+    off = [next(item for item in range(120) if item not in row) for row in among.items]
+    items = np.stack([among.items[:, 7], off, among.items[:, 2]], axis=1).astype(np.int32)
+    rewards = np.array([[1.0, 0, 0], [0, 0, 0], [0, 1.0, 0], [0, 0, 0]])
+    pages = LoggedPages(observed, items, rewards, np.full((4, 3), 0.25), np.array([0, 1, 0, 1]))
+    logged = LoggedTopKTrainer(
+        stage.world, stage.population, stage.source, trainer.settings.model_copy(update={"discount": 0.5}), 2, 0, pages
+    )
+    log, figures = logged.collect(np.arange(5))
+    assert log.pages.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert log.actions.tolist() == [7, 2] * 4
+    assert log.propensities.tolist() == [0.25] * 8
+    assert figures == {"return": 1.0, "visit_length": 2.0, "click_rate": pytest.approx(1 / 6)}
+    # Page 1, position 1: 1 + 1/2 against 0; position 3: 1/2 against 0. Page 2: nothing by these items themselves.
+    raw = np.array([0.75, 0.25, -0.75, -0.25, 0, 0, 0, 0])
+    spread = np.array([0.75, 0.25, 0.25, 0.75, 0.25, 0.25, 0.5, 0.5, 0, 0, 0, 0])  # with position 2: 1/2; 1 on page 2
+    assert log.gains.numpy() == pytest.approx(raw / np.sqrt((spread**2).mean()), abs=1e-6)
+    assert logged.step()["return"] == 1.0
 
 
 def test_it_keeps_the_contract_and_is_restored() -> None:

@@ -91,3 +91,23 @@ def test_an_agent_without_scores_cannot_be_ranked(place: Path) -> None:
         *("--set", *ASSIGNMENTS), code=2,
     )  # fmt: skip
     assert "linucb has no scores to rank by" in said.output
+
+
+def test_top_k_learns_from_a_log_that_was_written(place: Path) -> None:
+    small = ("--set", *ASSIGNMENTS)
+    zsr_sim(
+        *("log", "--data", "data", "--agent", "similarity", "--explore", "0.5", "--users", "30"),
+        *("--out", "log.csv", *small),
+    )
+    said = zsr_sim(
+        *("train", "--data", "data", "--agent", "policy-gradient", "--users", "20", "--out", "runs/logged", "--json"),
+        *(*small, "agent.algorithm=top-k", "agent.log=log.csv"),
+    )
+    figures = json.loads(said.stdout)["training"]["policy-gradient"]["0"]["policy"]
+    told = json.loads((place / "log.json").read_text(encoding="utf-8"))
+    assert figures["return"] * 30 == pytest.approx(told["clicks_per_page"]["mean"] * told["pages"])
+    said = zsr_sim(
+        *("train", "--data", "data", "--agent", "policy-gradient", "--users", "20", "--out", "runs/none", *small),
+        *("agent.algorithm=top-k", "agent.log=log.csv", "world.slate_size=3"), code=2,
+    )  # fmt: skip
+    assert "pages of 4 items; whole pages of 3 items of data expected" in said.output

@@ -17,10 +17,13 @@ Measured with PyPI's recsim-no-tf 0.2.3 (and six, gym 0.26.2, numpy 1.26.4), for
     print(np.mean(returns), np.std(returns) / 2000**0.5)
 """
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from zsr_sim.agents.interest_evolution import best_use, even_draws, learned_worth, play
 from zsr_sim.envs.noise import Purpose
 from zsr_sim.envs.recsim import InterestEvolution, LongTermSatisfaction, Session
 
@@ -96,3 +99,31 @@ def test_clickbait_engages_today_and_costs_satisfaction() -> None:
     settled = -2 * (10 / 11 - 0.5) / 0.3
     assert sessions["choc"].hidden.mean() == pytest.approx(settled, rel=0.02)
     assert sessions["kale"].hidden.mean() == pytest.approx(-settled, rel=0.02)
+
+
+def test_the_best_use_of_time_by_hand() -> None:
+    """Three videos fit: the slate is the best of all triples, with what a click gives and costs counted exactly."""
+    world = InterestEvolution(n_candidates=4)
+    session = world.start(np.array([5]), 0)
+    topics, quality = world.candidates(session)
+    worth, best = 0.8, (-np.inf, (0, 0, 0))
+    for slate in itertools.combinations(range(4), 3):
+        scores = session.hidden[0, topics[0, list(slate)]] + 1.0
+        chances = np.append(scores, 2.0) / (scores.sum() + 2.0)
+        spent = 4.0 * (1.0 - world.budget_gain * quality[0, list(slate)])
+        best = max(best, (float(chances[:3] @ (4.0 - worth * spent) - chances[3] * worth * 0.5), slate))
+    assert best_use(world, session, worth).tolist() == [list(best[1])]
+
+
+def test_far_sight_pays_in_interest_evolution() -> None:
+    """SlateQ's finding (Ie et al. 2019, section 7): looking ahead beats the best page now, and that beats chance."""
+    world = InterestEvolution()
+    ids = np.arange(200) + 2**40
+    worth = learned_worth(world, 0, rounds=2, episodes=100)
+    random = play(world, lambda session: even_draws(world, session), ids, 1)
+    myopic = play(world, lambda session: best_use(world, session, 0.0), ids, 1)
+    far = play(world, lambda session: best_use(world, session, worth), ids, 1)
+    for worse, better in ((random, far), (myopic, far)):
+        gain = better - worse  # paired: the same videos and the same luck
+        assert gain.mean() > 3 * gain.std() / np.sqrt(200)
+    assert far.mean() > 1.097 * random.mean()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zsr_sim.commands.logs import companion
 from zsr_sim.datasets import Dataset, load
 from zsr_sim.datasets.impressions import read_histories, read_impressions
 from zsr_sim.errors import InputError
@@ -19,8 +17,7 @@ from zsr_sim.evaluation.off_policy.rebuild import histories_before, observations
 from zsr_sim.experiment import Scene
 from zsr_sim.impressions import Impressions
 from zsr_sim.interactions import Interactions
-
-REWARDS = ("click", "like", "purchase")
+from zsr_sim.log_files import REWARDS, facts_of
 
 
 @dataclass
@@ -41,7 +38,7 @@ def read_source(path: Path, data: str | None = None, histories: Path | None = No
     path: impressions, a file or a folder. data: whose catalogue the log's items are of; None: as the log says.
     histories: interactions from before; None: as the log says, or those of the catalogue's data set.
     """
-    facts, notes = _facts(path), list[str]()
+    facts, notes = facts_of(path), list[str]()
     data = data or (str(path) if path.is_dir() else facts.get("data", ""))
     if not data:
         raise InputError(f"--log {path}: whose items are these? name their catalogue with --data")
@@ -70,20 +67,6 @@ def _of_folder(path: Path, data: str, dataset: Dataset) -> Impressions:
             f"{path} has items of its own, others than {data}; leave --data out or name an impressions file"
         )
     return own.impressions
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    """What `zsr-sim log` wrote beside the log; {} where nothing lies there, and for a folder."""
-    if path.is_dir():
-        return {}
-    beside = companion(path, "json")
-    if not beside.is_file():
-        return {}
-    try:
-        facts = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{beside} is no JSON ({error}); write the log again or remove that file") from None
-    return facts if isinstance(facts, dict) and facts.get("log") == path.name else {}
 
 
 def to_learn_from(scene: Scene, source: Source, reward: tuple[str, ...] = ()) -> tuple[Scene, Impressions]:

@@ -19,13 +19,13 @@ from zsr_sim.agents.registry import find_agent
 from zsr_sim.commands.job import Setup
 from zsr_sim.config import Settings
 from zsr_sim.console import Phases, Screen
-from zsr_sim.datasets.tables import SUFFIXES
 from zsr_sim.envs.visits import simulate
 from zsr_sim.errors import InputError
 from zsr_sim.evaluation.estimates import estimate_mean
 from zsr_sim.evaluation.off_policy.record import Recording, histories_frame, impressions_frame, record
 from zsr_sim.experiment import Scene, fingerprint, make_scene
 from zsr_sim.learning import learners
+from zsr_sim.log_files import companion, histories_path
 from zsr_sim.runs import write_whole
 
 LUCK = 1 << 41
@@ -46,24 +46,6 @@ class LogJob(Setup):
     explore: float = 0.0
     value_of: Sequence[str] = ()
     minari: str | None = None
-
-
-def companion(path: Path, name: str) -> Path:
-    """A file that belongs to a log: log.parquet -> log.NAME."""
-    return path.with_name(f"{_stem(path)}.{name}")
-
-
-def histories_path(path: Path) -> Path:
-    """Where the histories of a log's users lie: log.parquet -> log.histories.parquet."""
-    return companion(path, "histories" + path.name.removeprefix(_stem(path)))
-
-
-def _stem(path: Path) -> str:
-    for suffix in SUFFIXES:
-        for ending in (suffix, f"{suffix}.gz"):
-            if path.name.endswith(ending) and len(path.name) > len(ending):
-                return path.name.removesuffix(ending)
-    raise InputError(f"--out {path}: expected a name that ends in {', '.join(SUFFIXES)} or one of them with .gz")
 
 
 def write_log(job: LogJob, out: Path, screen: Screen) -> dict[str, Any]:
