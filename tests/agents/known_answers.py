@@ -26,7 +26,8 @@ from zsr_sim.envs.world import World
 from zsr_sim.generation.candidates import SOURCES, Candidates
 from zsr_sim.generation.retrieval import Retrieval
 
-UPDATES = {"boredom": 60, "clickbait": 50}
+UPDATES = {("boredom", "policy-gradient"): 80, ("clickbait", "policy-gradient"): 40, ("boredom", "sb3:PPO"): 30,
+           ("clickbait", "sb3:PPO"): 50}  # fmt: skip
 WORLDS = {"boredom": BOREDOM, "clickbait": CLICKBAIT}
 SETTINGS: AgentSettings = Settings().agent.model_copy(
     update={
@@ -116,7 +117,7 @@ def main() -> None:
         for name in asked.learners:
             learn = LEARNERS[name]
             for seed in asked.seeds:
-                mean, error = earned(tiny, learn(tiny, UPDATES[world], seed))
+                mean, error = earned(tiny, learn(tiny, UPDATES[world, name], seed))
                 print(f"{world} {name} seed {seed}: {mean / best:.4f} +- {1.96 * error / best:.4f}", flush=True)
 
 

@@ -21,7 +21,7 @@ def test_nearly_the_optimum_where_today_and_tomorrow_disagree(world: str, learne
     best = tiny.solve()[0]
     always_first = tiny.solve((0,) * tiny.horizon)[0]  # item 0 is the best on each single page
     assert always_first < 0.9 * best
-    mean, error = earned(tiny, LEARNERS[learner](tiny, UPDATES[world], 1))
+    mean, error = earned(tiny, LEARNERS[learner](tiny, UPDATES[world, learner], 1))
     assert mean > 0.95 * best
     assert mean < best + 3 * error
 

@@ -12,7 +12,7 @@ import numpy as np
 from zsr_sim.agents.protocol import AgentError
 from zsr_sim.agents.registry import READY, find_agent
 from zsr_sim.commands.job import luck_of
-from zsr_sim.config import load_settings
+from zsr_sim.config import GeneratorSettings, Settings, load_settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.envs.visits import Visits, simulate
 from zsr_sim.errors import InputError
@@ -20,7 +20,7 @@ from zsr_sim.evaluation.aggregate import interquartile_mean, stratified_band
 from zsr_sim.evaluation.learnable import PLANNER
 from zsr_sim.evaluation.standing import FLOOR, standings
 from zsr_sim.experiment import Scene, fingerprint, make_scene
-from zsr_sim.learning import learners, require_trainable
+from zsr_sim.learning import GAN, learners, require_trainable
 from zsr_sim.runs import RESULTS, Run, require_free, write_whole
 
 WORLDS = ("boredom", "clickbait", "retention")
@@ -65,7 +65,7 @@ def evaluate_strategies(question: Question, out: Path, screen: Screen) -> dict[s
         for world, own in settings.items():
             scene = make_scene(question.data, own.world, question.encoder, phases.encoding).reading(own.history)
             for name in set(names) & set(learners()):
-                require_trainable(name, scene, own)
+                require_trainable(name, scene, _settings(name, question, world))
             scenes[world] = scene
     first = scenes[question.worlds[0]]
     about = {"name": first.dataset.catalogue.name, "fingerprint": fingerprint(first.dataset)}
@@ -103,8 +103,17 @@ def _try_all(
     return visits, failed
 
 
-def _visits(name: str, scene: Scene, world: str, seed: int, question: Question, phases: Phases) -> Visits:
+def _settings(name: str, question: Question, world: str) -> Settings:
+    """With `generator.candidates=0` the policy gradient learns among retrieved pages; `gan` still writes its own."""
     settings = load_settings(question.config, question.assignments, world)
+    if name != GAN or settings.generator.candidates:
+        return settings
+    places = {"candidates": GeneratorSettings.model_fields["candidates"].default}
+    return settings.model_copy(update={"generator": settings.generator.model_copy(update=places)})
+
+
+def _visits(name: str, scene: Scene, world: str, seed: int, question: Question, phases: Phases) -> Visits:
+    settings = _settings(name, question, world)
     said, count = f"{world}: {name}, seed {seed}", min(question.users, ORACLE_USERS if name == PLANNER else 10**9)
 
     def learning(phase: str, done: int, total: int, figures: dict[str, float]) -> None:
