@@ -187,9 +187,10 @@ def evaluate_few_shot(
 ) -> None:
     """How ranking improves with the interactions that are known of each user: curves over 1, 3, 10 and 30."""
     from zsr_sim.commands import few_shot
+    from zsr_sim.evaluation.few_interactions import SIZES
 
     question = few_shot.Question(
-        data, agents or few_shot.AGENTS, sizes or few_shot.SIZES, seeds or (0, 1, 2), encoder, config,
+        data, agents or few_shot.AGENTS, sizes or SIZES, seeds or (0, 1, 2), encoder, config,
         assignments or [], ctx.meta["command"],
     )  # fmt: skip
     found = few_shot.evaluate_few_shot(question, out, screen(as_json))

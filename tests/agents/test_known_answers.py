@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.agents.known_answers import LEARNERS, UPDATES, WORLDS, earned, ours
 from tests.envs.exact import CLICKBAIT
@@ -43,8 +44,10 @@ def test_without_long_term_effects_the_myopic_oracle_is_the_optimum_and_nobody_b
 class Shuffled(World):
     """A world that tells each user another one's reward."""
 
-    def step(self, state: WorldState, slates: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Feedback:
-        feedback = super().step(state, slates)
+    def step(
+        self, state: WorldState, slates: NDArray[np.int32], answers: NDArray[np.float32] | None = None
+    ) -> Feedback:
+        feedback = super().step(state, slates, answers)
         order = np.random.default_rng(int(state.steps.max())).permutation(len(slates))
         return dataclasses.replace(feedback, reward=feedback.reward[order])
 

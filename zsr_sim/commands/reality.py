@@ -18,7 +18,7 @@ from zsr_sim.agents.mixture import AsItActs, Mixture
 from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.commands.job import Job
 from zsr_sim.commands.logged import Source, logged_of, read_source
-from zsr_sim.commands.logs import LUCK, histories_path, write_frame
+from zsr_sim.commands.logs import LUCK, write_frame
 from zsr_sim.commands.trial import Trial
 from zsr_sim.config import WorldSettings
 from zsr_sim.console import Phases
@@ -34,6 +34,7 @@ from zsr_sim.evaluation.off_policy.record import histories_frame, impressions_fr
 from zsr_sim.evaluation.order import FEWEST
 from zsr_sim.evaluation.reliability import reliability
 from zsr_sim.experiment import Scene, make_scene
+from zsr_sim.log_files import histories_path
 from zsr_sim.other_worlds import other_users
 
 DRAWN = "drawn"  # the world whose unknown parameters are drawn anew
