@@ -170,9 +170,10 @@ def page_values(
 
 @batched
 def _leave_out(
-    pool: NDArray[np.int32], histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.float64]
-) -> None:
-    for i in numba.prange(out.shape[0]):
+    begin: int, end: int, pool: NDArray[np.int32], histories: NDArray[np.int32], shown: NDArray[np.int32],
+    out: NDArray[np.float64],
+) -> None:  # fmt: skip
+    for i in range(begin, end):
         for j in range(out.shape[1]):
             if holds(histories[i], pool[i, j]) or holds(shown[i], pool[i, j]):
                 out[i, j] = NOT_NEW
