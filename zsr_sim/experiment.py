@@ -114,7 +114,7 @@ class Scene:
         catalogue = self.dataset.catalogue
         items = Items(catalogue.texts, catalogue.titles, self.vectors, self.space, self.text_encoder)
         reader = make_history(history, items, self.log, tensors)
-        return replace(self, history=history, retrieval=Retrieval(self.vectors, self.retrieval.popularity, reader))
+        return replace(self, history=history, retrieval=self.retrieval.read_by(reader))
 
     @property
     def fit_report(self) -> tuple[Estimate, ...]:

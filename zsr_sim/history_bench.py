@@ -38,7 +38,7 @@ def bench_histories(data: str, settings: Settings, repetitions: int, tell: Calla
         except InputError as error:
             found[name] = {"left_out": str(error)}
             continue
-        play(own, 2, _LUCK, settings.world.horizon)  # compiles
+        play(own, USERS, _LUCK, 1)  # compiles, and builds the index
         runs = [
             play(own.reading(history), USERS, _LUCK + 1 + luck, settings.world.horizon)[1]
             for luck in range(repetitions)

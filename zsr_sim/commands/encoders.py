@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from zsr_sim.agents.similarity import Similarity
 from zsr_sim.commands.job import luck_of
 from zsr_sim.commands.rankers import Ranker
 from zsr_sim.commands.ranking import Question, ground_of, try_protocols
-from zsr_sim.config import POOLED, HistorySettings, Settings, load_settings
+from zsr_sim.config import HistorySettings, Settings, load_settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.encoders.causal import require_causal
 from zsr_sim.errors import InputError, nearest
@@ -128,7 +128,8 @@ def _try_histories(
     protocols, seconds = try_protocols(scene, ground, rankers, question, settings, screen)
     notes += [note for note in ground.notes if note not in notes]
     texts_per_second = _speed(scene)
-    _play(scene, POOLED, replace(asked, visits=2), settings)  # compiles
+    if asked.visits:
+        play(scene, asked.visits, luck_of(asked.seed), 1)  # compiles, and builds the index
     rows = []
     for name, history in histories.items():
         row = {

@@ -5,6 +5,9 @@ Scores are summed in double precision and compared in single precision, each use
 depend on how many users are scored together, and equal texts tie exactly (the one that stands first wins).
 """
 
+from __future__ import annotations
+
+import copy
 import functools
 
 import numpy as np
@@ -53,6 +56,12 @@ class Retrieval:
     @functools.cached_property
     def _neighbours(self) -> NDArray[np.int32]:
         return neighbours(self.index, self.vectors, _NEIGHBOURS if len(self.vectors) <= _MOST_KNOWN else 0)
+
+    def read_by(self, history: HistoryEncoder | None) -> Retrieval:
+        """The same catalogue, and what is known of it already, where histories are read in another way."""
+        other = copy.copy(self)
+        other.history = history
+        return other
 
     def similarity(self, queries: NDArray[np.float32]) -> torch.Tensor:
         """Cosine of each query (n, d) with each item, float32 (n, n_items); a zero query is answered by popularity."""
