@@ -5,6 +5,7 @@ Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw (201
 """
 
 from enum import IntEnum
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ class Purpose(IntEnum):
     WRITE = 22
 
 
+T = TypeVar("T", np.uint64, np.int64)
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -97,6 +99,13 @@ def _uniforms(
                 out[i, j + k] = draws[k]
 
 
+def _column(values: int | NDArray[T], n: int, kind: type[T]) -> NDArray[T]:
+    """One value for each of n users, or the same one for all."""
+    if isinstance(values, np.ndarray) and len(values) == n:
+        return np.ascontiguousarray(values, dtype=kind)
+    return np.full(n, values, dtype=kind)
+
+
 def uniforms(
     seed: int | NDArray[np.uint64],
     users: NDArray[np.int64],
@@ -107,9 +116,8 @@ def uniforms(
     """Uniforms in (0, 1), shape (len(users), count); row i depends on seed[i], users[i], steps[i] and purpose alone."""
     n = len(users)
     out = np.empty((n, count))
-    seeds = np.ascontiguousarray(np.broadcast_to(np.asarray(seed, dtype=np.uint64), n))
-    all_steps = np.ascontiguousarray(np.broadcast_to(np.asarray(steps, dtype=np.int64), n))
-    _uniforms(seeds, np.ascontiguousarray(users, dtype=np.int64), all_steps, int(purpose), out)
+    seeds = _column(seed, n, np.uint64)
+    _uniforms(seeds, np.ascontiguousarray(users, dtype=np.int64), _column(steps, n, np.int64), int(purpose), out)
     return out
 
 

@@ -58,7 +58,7 @@ def batched(function: Callable[Concatenate[int, int, P], None]) -> Callable[P, N
 
     @functools.wraps(function)
     def call(*arguments: P.args, **nothing: P.kwargs) -> None:
-        n = len(cast(Sequence[Any], arguments[-1]))
+        n = len(cast("Sequence[Any]", arguments[-1]))
         if n < _SMALL or _THREADS == 1:
             compiled(0, n, *arguments)
             return

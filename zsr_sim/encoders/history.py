@@ -16,7 +16,8 @@ from zsr_sim.compiled import batched, law
 
 
 @law
-def _pool_one(history: NDArray[np.int32], vectors: NDArray[np.float32], decay: float, out: NDArray[np.float32]) -> None:
+def pool(history: NDArray[np.int32], vectors: NDArray[np.float32], decay: float, out: NDArray[np.float32]) -> None:
+    """`pooled` of one history, into `out` (d,)."""
     d = vectors.shape[1]
     weight, total = 1.0, np.zeros(d)
     for j in range(history.shape[0] - 1, -1, -1):
@@ -44,7 +45,7 @@ def _pool(
     out: NDArray[np.float32],
 ) -> None:
     for i in range(begin, end):
-        _pool_one(histories[i], vectors, decay, out[i])
+        pool(histories[i], vectors, decay, out[i])
 
 
 def pooled(histories: NDArray[np.int32], vectors: NDArray[np.float32], decay: float = 0.9) -> NDArray[np.float32]:

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from zsr_sim.compiled import batched, law
-from zsr_sim.encoders.history import HistoryEncoder, pooled
-from zsr_sim.envs.noise import Purpose, uniform4, uniforms
+from zsr_sim.encoders.history import HistoryEncoder, pool, pooled
+from zsr_sim.envs.noise import Purpose, uniform4
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.index import ItemIndex, dot, holds, nearest, neighbours, place
 
@@ -24,7 +24,7 @@ CONTRAST = (0.95, 0.5)  # decay of the lasting and of the recent taste
 _NO_CONTRAST = 1e-6  # a difference of two unit vectors that is nothing but rounding
 _NEIGHBOURS = 64  # of each item that are known beforehand, in catalogues of up to so many items:
 _MOST_KNOWN = 20_000
-_RANDOM_ITEMS = int(Purpose.RANDOM_ITEMS)
+_RANDOM_ITEMS, _ANCHOR = int(Purpose.RANDOM_ITEMS), int(Purpose.ANCHOR)
 
 
 class Retrieval:
@@ -97,14 +97,10 @@ class Retrieval:
 
     def by_neighbour(self, observation: Observation, k: int, which: int) -> NDArray[np.int32]:
         """The items most similar to one item of the history, drawn evenly from it; `which` numbers the draw."""
-        luck = uniforms(observation.seeds, observation.users, observation.steps, Purpose.ANCHOR, which + 1)[:, which]
-        lengths = (observation.histories >= 0).sum(axis=1)
-        columns = observation.histories.shape[1] - 1 - (luck * lengths).astype(np.int64)
-        anchors = observation.histories[np.arange(len(observation)), columns]
         out = np.empty((len(observation), k), dtype=np.int32)
         _neighbours(
-            self.index, self._neighbours, self._by_popularity, self.vectors, anchors, observation.histories,
-            observation.shown, out,
+            self.index, self._neighbours, self._by_popularity, self.vectors, which, observation.seeds,
+            observation.users, observation.steps, observation.histories, observation.shown, out,
         )  # fmt: skip
         return out
 
@@ -120,9 +116,8 @@ class Retrieval:
         among: rank that many of the most popular new items before all others; None: all are alike. Who consumed a
         single item has no contrast and gets popular items.
         """
-        lasting, recent = (pooled(observation.histories, self.vectors, decay) for decay in CONTRAST)
-        queries = lasting - recent  # (n, d)
-        queries[np.abs(queries).max(axis=1) < _NO_CONTRAST] = 0
+        queries = np.empty((len(observation), self.vectors.shape[1]), dtype=np.float32)
+        _contrast(self.vectors, observation.histories, queries)
         if among is None:
             return self.nearest(queries, observation, k)
         pool = self.by_popularity(observation, min(among, len(self.vectors)))  # (n, among)
@@ -194,21 +189,38 @@ def _nearest(
 def _neighbours(
     begin: int, end: int,
     index: ItemIndex, known: NDArray[np.int32], order: NDArray[np.int32], vectors: NDArray[np.float32],
-    anchors: NDArray[np.int32], histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
+    which: int, seeds: NDArray[np.uint64], users: NDArray[np.int64], steps: NDArray[np.int64],
+    histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
 ) -> None:  # fmt: skip
     """New items nearest to one item each: the known neighbours (n_items, m) first, a search where they do not fill."""
-    k = out.shape[1]
+    k, width = out.shape[1], histories.shape[1]
     for i in range(begin, end):
-        if anchors[i] < 0:
+        luck = uniform4(seeds[i], users[i], steps[i], _ANCHOR, which // 4)[which % 4]
+        anchor = histories[i, width - 1 - int(luck * (histories[i] >= 0).sum())]
+        if anchor < 0:
             _most_popular(order, histories[i], shown[i], out[i])
             continue
         count = 0
-        for item in known[anchors[i]]:
+        for item in known[anchor]:
             if count < k and not (holds(histories[i], item) or holds(shown[i], item)):
                 out[i, count] = item
                 count += 1
         if count < k:
-            nearest(index, vectors[anchors[i]], histories[i], shown[i], out[i], np.empty(k, dtype=np.float32))
+            nearest(index, vectors[anchor], histories[i], shown[i], out[i], np.empty(k, dtype=np.float32))
+
+
+@batched
+def _contrast(
+    begin: int, end: int, vectors: NDArray[np.float32], histories: NDArray[np.int32], out: NDArray[np.float32]
+) -> None:
+    """Lasting minus recent taste, (n, d); zeros where that is nothing but rounding."""
+    recent = np.empty(out.shape[1], dtype=np.float32)
+    for i in range(begin, end):
+        pool(histories[i], vectors, CONTRAST[0], out[i])
+        pool(histories[i], vectors, CONTRAST[1], recent)
+        out[i] -= recent
+        if np.abs(out[i]).max() < _NO_CONTRAST:
+            out[i] = 0
 
 
 @batched
