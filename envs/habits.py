@@ -87,12 +87,5 @@ def _repeats(
     x = repeated[who, 0].astype(np.float64) - repeated[who, 1 + other]
     offset = known[who, 0] - known[who, 1 + other]
     found = logistic(x[:, None], np.ones(len(x), dtype=np.bool_), who, [None], offset)
-    return {
-        "repeat_penalty": _not_negative("repeat_penalty", -found.values[0], found.errors[0], "repeats among last items")
-    }
-
-
-def _not_negative(name: str, value: float, error: float, how: str) -> Estimate:
-    if value >= 0:
-        return Estimate(name, value, error, how)
-    return Estimate(name, 0.0, error, f"{how}: {-value:.1f} logits in favour of them, which the law cannot say")
+    how = "repeats among last items" + ("" if found.values[0] <= 0 else ", which are more than a choice by taste makes")
+    return {"repeat_penalty": Estimate("repeat_penalty", float(-found.values[0]), float(found.errors[0]), how)}

@@ -137,7 +137,7 @@ class Scratch(NamedTuple):
 def _judge(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, out: Scratch) -> None:
     """Relevance of each item on the page to user i, and its worth once it is clicked."""
     traits, step = users.traits, users.steps[i]
-    decay, repeats = traits[i, Trait.EXAMINATION_DECAY], traits[i, Trait.REPEAT_PENALTY] > 0.0
+    decay, repeats = traits[i, Trait.EXAMINATION_DECAY], traits[i, Trait.REPEAT_PENALTY] != 0.0
     lift, answered = traits[i, Trait.APPEAL_WEIGHT], page.answers.shape[0] > 0
     phase = step % items.seasons.shape[0] if traits[i, Trait.SEASON_WEIGHT] > 0.0 else 0
     for j in range(page.slates.shape[1]):

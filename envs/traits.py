@@ -84,8 +84,8 @@ class Traits(BaseModel):
     appeal_weight: Positive = 0.5
     """Logits of a click per standard deviation of an item's appeal; in what follows a click, of its quality."""
     appeal_weight_sd: Spread = 0.0
-    repeat_penalty: Positive = 4.0
-    """Logits lost by an item that the user has consumed already; 0: off."""
+    repeat_penalty: float = 4.0
+    """Logits lost by an item that the user has consumed already, gained where it is below 0; 0: off."""
     repeat_penalty_sd: Spread = 0.0
     season_weight: Positive = 0.0
     """Logits that an item gains in its topic's season and loses half a year away from it; 0: off."""

@@ -66,6 +66,7 @@ ALL = Traits(
         (TRAITS.replace(repeat_penalty=0.5, appeal_weight=2.0), 1, "position"),
         (TRAITS.replace(examination_decay=1.5, boredom_memory=1.0, leave_slope=1.0), 4, "position"),
         (OFF, 5, "position"),
+        (TRAITS.replace(repeat_penalty=-1.0), 7, "position"),
         (TRAITS, 6, "cascade"),
         (TRAITS, 6, "logit"),
         (ALL, 7, "position"),
