@@ -87,10 +87,10 @@ def test_few_shot_curves_by_one_command(place: Path) -> None:
 
 def test_an_agent_without_scores_cannot_be_ranked(place: Path) -> None:
     said = zsr_sim(
-        *("evaluate", "few-shot", "--data", "data", "--agents", "linucb", "--sizes", "1", "--out", "runs/none"),
+        *("evaluate", "few-shot", "--data", "data", "--agents", "sb3:PPO", "--sizes", "1", "--out", "runs/none"),
         *("--set", *ASSIGNMENTS), code=2,
     )  # fmt: skip
-    assert "linucb has no scores to rank by" in said.output
+    assert "sb3:PPO has no scores to rank by" in said.output
 
 
 def test_top_k_learns_from_a_log_that_was_written(place: Path) -> None:
@@ -107,7 +107,7 @@ def test_top_k_learns_from_a_log_that_was_written(place: Path) -> None:
     told = json.loads((place / "log.json").read_text(encoding="utf-8"))
     assert figures["return"] * 30 == pytest.approx(told["clicks_per_page"]["mean"] * told["pages"])
     said = zsr_sim(
-        *("train", "--data", "data", "--agent", "policy-gradient", "--users", "20", "--out", "runs/none", *small),
+        *("train", "--data", "data", "--agent", "policy-gradient", "--users", "20", "--out", "runs/other", *small),
         *("agent.algorithm=top-k", "agent.log=log.csv", "world.slate_size=3"), code=2,
     )  # fmt: skip
     assert "pages of 4 items; whole pages of 3 items of data expected" in said.output

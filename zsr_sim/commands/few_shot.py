@@ -37,7 +37,7 @@ class Question:
 def evaluate_few_shot(question: Question, out: Path, screen: Screen) -> dict[str, Any]:
     """Learn from 1, 3, 10, ... interactions of each user, rank for others; results.json and a figure.
 
-    Raises InputError, before anything is written, for what cannot be.
+    Raises InputError: before anything is written for what is not known; later for an agent that has no scores.
     """
     require_free(out)
     for name in question.agents:
