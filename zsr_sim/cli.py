@@ -262,6 +262,9 @@ def bench(
     ] = None,
     histories: Annotated[bool, typer.Option("--histories", help="measure the loop with each history encoder")] = False,
     encoders: Annotated[bool, typer.Option("--encoders", help="measure text encoders and their cache")] = False,
+    llm_users: Annotated[
+        str | None, typer.Option("--llm-users", metavar="MODEL", help="measure users who are asked: smollm2, a folder")
+    ] = None,
     repetitions: Annotated[int, typer.Option(min=1, help="of each measurement")] = 5,
     config: Config = None,
     assignments: Set = None,
@@ -273,6 +276,10 @@ def bench(
         from zsr_sim.world_bench import bench_world
 
         found = bench_world(world, repetitions, shown.line)
+    elif llm_users is not None:
+        from zsr_sim.readers.bench import bench_llm_users
+
+        found = bench_llm_users(data, llm_users, repetitions, shown.line)
     elif encoders:
         from zsr_sim.encoder_bench import bench_encoders
 

@@ -45,7 +45,7 @@ class Lesson:
     length: int = 10
     negatives: int = 64
     rank: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     temperature: float = 0.07
     decay: float = 0.9
     check_every: int = 20

@@ -1,13 +1,12 @@
 """A causal language model that is asked: the likelihood of fixed answers after a prefix and a line, and short texts.
 
 Prefixes (who the user is) run once, and their key-value caches are kept, so that a line (an item) costs its own tokens
-alone. Prefixes and lines are padded to sizes that depend on their own length, so what a line is answered does not
-depend on the lines beside it, up to rounding.
+alone. The lines of one user lie side by side in one pass, and each sees the prefix and itself: what it is answered does
+not depend on the lines beside it, up to rounding.
 """
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 PREFIX_TOKENS, LINE_TOKENS = 256, 64  # at most; what is longer loses its beginning
-_PREFIX_STEP, _LINE_STEP = 16, 4  # lengths are padded to multiples of these
+_LINES = 16  # of one prefix that are read side by side
 _BATCH_TOKENS = 1024
 _MEMORY = 512 << 20  # bytes of key-value caches that are kept
 _PRECISION = "bf16"  # four times as fast as fp32 on a CPU that knows it, and answers are uncertain by more than that
@@ -81,18 +80,19 @@ class CausalModel:
         targets = self._first_tokens(answers)
         found = np.empty((len(questions), len(answers)), dtype=np.float32)
         lines = self._tokens([line for _, line in questions], LINE_TOKENS)
-        for block in _blocks(questions, lines, self._prefix_room()):
-            caches = self._read_prefixes([questions[row][0] for row in block])
-            groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-            for row in block:
-                length = caches[questions[row][0]].shape[-2]
-                groups[_up(length, _PREFIX_STEP), _up(len(lines[row]), _LINE_STEP)].append(row)
-            for (room, width), rows in groups.items():
-                step = max(1, _BATCH_TOKENS // width)
-                for some in (rows[at : at + step] for at in range(0, len(rows), step)):
-                    prefixes = [caches[questions[row][0]] for row in some]
-                    found[some] = self._answer_lines(prefixes, [lines[row] for row in some], room, width, targets)
+        for block in _blocks(questions, self._prefix_room()):
+            caches = self._read_prefixes([questions[rows[0]][0] for rows in block])
+            pieces = [rows[at : at + _LINES] for rows in block for at in range(0, len(rows), _LINES)]
+            pieces.sort(key=lambda rows: sum(len(lines[row]) for row in rows))
+            for some in _within(pieces, lambda rows: sum(len(lines[row]) for row in rows), _BATCH_TOKENS):
+                prefixes = [caches[questions[rows[0]][0]] for rows in some]
+                told = self._answer_lines(prefixes, [[lines[row] for row in rows] for rows in some], targets)
+                found[[row for rows in some for row in rows]] = told
         return found
+
+    def forget(self) -> None:
+        """Drop the prefixes that were read."""
+        self._prefixes.clear()
 
     def write(
         self, prompts: Sequence[str], most: int, keys: NDArray[np.int64], seed: int = 0, temperature: float = 0.0
@@ -143,36 +143,48 @@ class CausalModel:
         return [[int(token) for token in row if token >= 0] for row in np.stack(found, axis=1)]
 
     def _answer_lines(
-        self, prefixes: list[torch.Tensor], lines: list[list[int]], room: int, width: int, targets: list[int]
+        self, prefixes: list[torch.Tensor], lines: list[list[list[int]]], targets: list[int]
     ) -> NDArray[np.float32]:
-        """Lines of at most `width` tokens after prefixes of at most `room`: float32 (n, answers)."""
+        """For each prefix its lines, side by side in one row: each sees the prefix and itself; (lines, answers)."""
         import torch
         from transformers import DynamicCache
 
         _, model = self._parts
-        n = len(lines)
-        past = prefixes[0].new_zeros((*prefixes[0].shape[:2], n, prefixes[0].shape[2], room, prefixes[0].shape[4]))
-        mask = torch.zeros((n, room + width), dtype=torch.long, device=self.device)
-        ids = torch.zeros((n, width), dtype=torch.long, device=self.device)
-        places = torch.zeros((n, width), dtype=torch.long, device=self.device)
-        for row, (prefix, line) in enumerate(zip(prefixes, lines, strict=True)):
-            length = prefix.shape[-2]
-            past[:, :, row, :, room - length :] = prefix
-            mask[row, room - length : room + len(line)] = 1
-            ids[row, : len(line)] = torch.tensor(line)
-            places[row] = torch.arange(length, length + width)
+        n, room = len(prefixes), max(prefix.shape[-2] for prefix in prefixes)
+        width = max(sum(map(len, own)) for own in lines)
+        layers, two, heads, _, size = prefixes[0].shape
+        past = prefixes[0].new_zeros((layers, two, n, heads, room, size))
+        sees = torch.zeros((n, 1, width, room + width), dtype=torch.bool)
+        ids, places = torch.zeros((n, width), dtype=torch.long), torch.zeros((n, width), dtype=torch.long)
+        ends: list[tuple[int, int]] = []
+        for row, (prefix, own) in enumerate(zip(prefixes, lines, strict=True)):
+            length, at = prefix.shape[-2], 0
+            past[:, :, row, :, :length] = prefix
+            sees[row, 0, :, :length] = True  # also for the padding, whose rows must not be empty
+            for line in own:
+                end = at + len(line)
+                ids[row, at:end] = torch.tensor(line)
+                places[row, at:end] = torch.arange(length, length + len(line))
+                sees[row, 0, at:end, room + at : room + end] = torch.ones(len(line), len(line)).tril().bool()
+                ends.append((row, end - 1))
+                at = end
         cache = DynamicCache()
         for layer, (keys, values) in enumerate(past):
             cache.update(keys, values, layer)
+        mask = torch.zeros(sees.shape, dtype=past.dtype).masked_fill(~sees, torch.finfo(past.dtype).min)
         with torch.inference_mode():
             hidden = model.base_model(
-                input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True
+                input_ids=ids.to(self.device),
+                attention_mask=mask.to(self.device),
+                position_ids=places.to(self.device),
+                past_key_values=cache,
+                use_cache=True,
             ).last_hidden_state  # (n, width, d)
-            ends = torch.tensor([len(line) - 1 for line in lines])
-            last = hidden[torch.arange(n), ends].float()  # (n, d)
+            rows, columns = torch.tensor(ends).T
+            last = hidden[rows, columns].float()  # (lines, d)
             head = model.get_output_embeddings()
             # Summed row by row: a matrix product would round differently in another batch.
-            logits = (last[:, None, :] * head.weight[targets].float()).sum(dim=-1)  # (n, answers)
+            logits = (last[:, None, :] * head.weight[targets].float()).sum(dim=-1)  # (lines, answers)
             if getattr(head, "bias", None) is not None:
                 logits = logits + head.bias[targets].float()
             likelihoods: NDArray[np.float32] = torch.log_softmax(logits, dim=1).cpu().numpy()
@@ -251,15 +263,22 @@ def load_causal_model(spec: str = SMOLLM, device: str = "cpu") -> CausalModel:
     return CausalModel(download(name), name, precision, device)
 
 
-def _up(length: int, step: int) -> int:
-    return math.ceil(length / step) * step
-
-
-def _blocks(questions: Sequence[tuple[str, str]], lines: Sequence[list[int]], most: int) -> Iterator[list[int]]:
-    """Rows of the questions, `most` prefixes at a time."""
+def _blocks(questions: Sequence[tuple[str, str]], most: int) -> Iterator[list[list[int]]]:
+    """Rows of the questions by prefix, `most` prefixes at a time."""
     rows: dict[str, list[int]] = defaultdict(list)
-    for row in range(len(lines)):
-        rows[questions[row][0]].append(row)
+    for row, (prefix, _) in enumerate(questions):
+        rows[prefix].append(row)
     groups = list(rows.values())
-    for at in range(0, len(groups), most):
-        yield [row for group in groups[at : at + most] for row in group]
+    return (groups[at : at + most] for at in range(0, len(groups), most))
+
+
+def _within(pieces: Sequence[list[int]], size: Callable[[list[int]], int], most: int) -> Iterator[list[list[int]]]:
+    """Pieces in their order, ascending in size, together as long as the padded sum is within `most`."""
+    some: list[list[int]] = []
+    for piece in pieces:
+        if some and (len(some) + 1) * size(piece) > most:
+            yield some
+            some = []
+        some.append(piece)
+    if some:
+        yield some

@@ -1,0 +1,62 @@
+"""How fast LLM users answer: slates per second of a visit, of its first page, of later ones, and of known answers."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsr_sim.config import WorldSettings
+from zsr_sim.envs.world import Users
+from zsr_sim.experiment import make_scene
+from zsr_sim.readers.model import CausalModel, load_causal_model
+from zsr_sim.readers.scene import personas_of
+from zsr_sim.readers.users import LlmUsers
+
+USERS, PAGES = 48, 4
+
+
+def bench_llm_users(data: str, model: str, repetitions: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Slates per second over a visit of PAGES pages by USERS users, nothing known before; medians, minima, maxima.
+
+    `first_page` includes reading who the users are, `later_pages` does not, `known` are pages answered before.
+    """
+    scene = make_scene(data, WorldSettings())
+    users = scene.train.visit(np.arange(USERS, dtype=np.int64))
+    slate, n = scene.world.slate_size, len(scene.vectors)
+    rng = np.random.default_rng(0)
+    pages = [np.stack([rng.permutation(n)[:slate] for _ in range(USERS)]).astype(np.int32) for _ in range(PAGES)]
+    causal = load_causal_model(model)
+    personas = personas_of(scene.dataset)
+    LlmUsers(causal, personas).clicks(users, pages[0])  # reads the weights
+    rates: dict[str, list[float]] = {name: [] for name in ("visit", "first_page", "later_pages", "known")}
+    for repetition in range(repetitions):
+        tell(f"asking, repetition {repetition + 1} of {repetitions}")
+        first, later, known = _visit(causal, LlmUsers(causal, personas), users, pages)
+        rates["first_page"].append(USERS / first)
+        rates["later_pages"].append(USERS * (PAGES - 1) / later)
+        rates["visit"].append(USERS * PAGES / (first + later))
+        rates["known"].append(USERS * PAGES / known)
+    figures = {
+        name: {"slates_per_second": statistics.median(found), "minimum": min(found), "maximum": max(found)}
+        for name, found in rates.items()
+    }
+    return {"model": causal.name, "users": USERS, "pages": PAGES, "slate": slate, "items": n} | figures
+
+
+def _visit(
+    causal: CausalModel, asked: LlmUsers, users: Users, pages: list[NDArray[np.int32]]
+) -> tuple[float, float, float]:
+    """Seconds of the first page, of all later ones, and of all again."""
+    causal.forget()
+    marks = [time.perf_counter()]
+    for page in pages:
+        asked.clicks(users, page)
+        marks.append(time.perf_counter())
+    for page in pages:
+        asked.clicks(users, page)
+    return marks[1] - marks[0], marks[-1] - marks[1], time.perf_counter() - marks[-1]
