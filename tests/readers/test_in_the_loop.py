@@ -72,3 +72,14 @@ def test_users_that_are_not_known_are_named(data: Path, tmp_path: Path) -> None:
     words = ["compare", "--data", str(data), "--agents", "similarity", "random", "--set", "world.users=robots"]
     with at(tmp_path):
         assert "setting world.users" in command(*words, code=2).stderr
+
+
+def test_bench_tells_slates_per_second(data: Path, tiny_causal: Path, tmp_path: Path) -> None:
+    with at(tmp_path):
+        words = ["bench", "--data", str(data), "--llm-users", f"{tiny_causal}?precision=fp32", "--repetitions", "2"]
+        found = json.loads(command(*words, "--json").stdout)
+    assert found["slate"] == 10
+    for name in ("visit", "first_page", "later_pages", "known"):
+        rates = found[name]
+        assert 0 < rates["minimum"] <= rates["slates_per_second"] <= rates["maximum"]
+    assert found["known"]["minimum"] > found["visit"]["maximum"]  # nothing is asked twice
