@@ -146,11 +146,15 @@ def table(results: Mapping[str, Any]) -> list[str]:
     for name in names:
         cells = [_cell(world["strategies"].get(name)) for world in worlds.values()]
         joined = results["over_worlds"].get(name)
-        whole = "" if joined is None else (
-            f"{100 * joined['interquartile_mean']:.0f} % [{100 * joined['ci95'][0]:.0f}, {100 * joined['ci95'][1]:.0f}]"
-        )  # fmt: skip
+        whole = "" if joined is None else _joined(joined)
         lines.append(f"| `{name}` | {' | '.join(cells)} | {whole} |")
     return lines
+
+
+def _joined(share: Mapping[str, Any]) -> str:
+    low, high = (f"{100 * end:.0f}" for end in share["ci95"])
+    band = f" [{low}, {high}]" if share["ci95"][0] < share["ci95"][1] else ""  # one seed has none
+    return f"{100 * share['interquartile_mean']:.0f} %{band}"
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:
