@@ -72,7 +72,8 @@ def evaluate_realism(
     from zsr_sim.commands import realism
 
     question = realism.Question(
-        data, replications, seed, encoder, config, assignments or [], ctx.meta["command"],
+        data, replications, seed=seed, encoder=encoder, config=config, assignments=assignments or [],
+        command=ctx.meta["command"],
     )  # fmt: skip
     found = realism.evaluate_realism(question, out, screen(as_json))
     say(found if as_json else {}, [], as_json)

@@ -83,9 +83,12 @@ def test_the_log_of_that_reality_lies_in_the_run_and_can_be_asked_again(drawn: t
     assert frame["user_id"].nunique() == results["reality"]["users"] == 300
     shares = frame.groupby("slate_id")["slate_propensity"].first()
     assert shares.max() <= 0.9 + 0.1  # all four may show the same page
-    words = ("--log", "runs/drawn/reality.parquet", "--data", "data", "--draws", "100", "--set", *ASSIGNMENTS, "--json")
-    again = json.loads(zsr_sim("evaluate", "policy", "--agent", "popularity", *words).stdout)
+    words = ("--log", "runs/drawn/reality.parquet", "--agent", "popularity", "--draws", "100", "--json")
+    again = json.loads(zsr_sim("evaluate", "policy", *words).stdout)
     assert again["pages"] == results["reality"]["pages"]
+    estimate = again["targets"]["popularity"]["estimates"]["page-sndr"]["value"]
+    noted = results["reality"]["strategies"]["popularity"]["off-policy, clicks per page"]["mean"]
+    assert estimate == pytest.approx(noted, rel=1e-9)
 
 
 def test_a_log_of_ones_own_is_a_reality_without_truth(drawn: tuple[str, dict[str, Any]]) -> None:

@@ -106,8 +106,8 @@ def realism_run(folder: Path) -> Path:
 
 def policy_run(folder: Path) -> Path:
     """A run of `evaluate policy`."""
-    value: dict[str, Any] = {"value": 0.5, "ci95": [0.4, 0.6], "assumes": "nothing", "tuned": {"clip": "infinity"}}
-    nothing: dict[str, Any] = {"value": None, "ci95": [None, None], "assumes": "it"}
+    value: dict[str, Any] = {"value": 0.5, "ci95": [0.4, 0.6], "level": "page", "tuned": {"clip": "infinity"}}
+    nothing: dict[str, Any] = {"value": None, "ci95": [None, None], "level": "page"}
     estimates = {HOSTILE: value | {"difference": value}, "ips": nothing | {"difference": nothing}}
     weights = {"effective_sample_size": 9.0, "rows": 90, "mean_weight": 1.0, "mean_weight_ci95": [0.5, 1.5],
                "weight_quantiles": {"max": 30.0}, "faults": [HOSTILE]}  # fmt: skip

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zsr_sim.config import Settings, load_settings
+from zsr_sim.commands.job import Setup
+from zsr_sim.config import Settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.datasets import Dataset, load
 from zsr_sim.encoders.cache import VectorCache, encode_texts
@@ -25,23 +26,18 @@ from zsr_sim.runs import RESULTS, Run, require_free
 
 
 @dataclass(frozen=True)
-class Question:
+class Question(Setup):
     """What a person asked for. replications: simulated logs, at least 2."""
 
     data: str
     replications: int = 20
-    seed: int = 0
-    encoder: str | None = None
-    config: Path | None = None
-    assignments: list[str] = field(default_factory=list)
-    command: list[str] = field(default_factory=list)
 
 
 def evaluate_realism(question: Question, out: Path | None, screen: Screen) -> dict[str, Any]:
     """Fit, simulate, compare, print; `out` gets a run folder. Returns results.json."""
     if out is not None:
         require_free(out)
-    settings = load_settings(question.config, question.assignments)
+    settings = question.settings()
     dataset = load(question.data)
     if dataset.interactions is None and dataset.impressions is None:
         raise InputError(f"{dataset.catalogue.name} has no log to hold a simulation against; name a data set with one")

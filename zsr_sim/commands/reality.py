@@ -6,6 +6,7 @@ explores, the off-policy estimates know no more than that log, and the true valu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,9 @@ from zsr_sim.evaluation.off_policy.record import histories_frame, impressions_fr
 from zsr_sim.evaluation.order import FEWEST
 from zsr_sim.evaluation.reliability import reliability
 from zsr_sim.experiment import Scene, make_scene
-from zsr_sim.log_files import histories_path
+from zsr_sim.log_files import companion, histories_path
 from zsr_sim.other_worlds import other_users
+from zsr_sim.runs import write_whole
 
 DRAWN = "drawn"  # the world whose unknown parameters are drawn anew
 REPLICATE = 1000  # of `other_users`; `--worlds` asks in at most the first thousand
@@ -166,4 +168,10 @@ def _written(
     write_frame(histories_frame(recording, catalogue.item_ids), histories_path(path))
     log, _, notes = read_impressions(path, catalogue)
     before = read_histories(histories_path(path), catalogue)
-    return Source(job.data, scene.dataset, log, {"luck": job.seed + LUCK}, before, notes)
+    facts = {
+        "data": job.data, "agent": "one of the strategies at random", "explore": EXPLORE, "seed": job.seed,
+        "luck": job.seed + LUCK, "users": job.users, "pages": len(log), "impressions": int(log.shown.sum()),
+        "settings": job.settings().model_dump(mode="json"), "log": path.name, "histories": histories_path(path).name,
+    }  # fmt: skip
+    write_whole(companion(path, "json"), json.dumps(facts, indent=2, allow_nan=False).encode())  # for `evaluate policy`
+    return Source(job.data, scene.dataset, log, facts, before, notes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from zsr_sim.evaluation.off_policy.estimators import LOGGING
+from zsr_sim.evaluation.off_policy.estimators import ASSUMES, LOGGING
 from zsr_sim.evaluation.reliability import RETURN, SEPARATE, reliability_words
 from zsr_sim.reporting.numbers import decimals, signed, with_interval
 
@@ -99,7 +99,7 @@ def _policy(results: Mapping[str, Any]) -> Section:
         for name, target in results["targets"].items()
     ]  # fmt: skip
     tables += [
-        Table(f"Estimates of {name}", ["estimator", results["unit"], f"against the {LOGGING}", "it assumes"],
+        Table(f"Estimates of {name}", ["estimator", results["unit"], f"against the {LOGGING}", "level"],
               [_estimate(key, found, results["best"]) for key, found in target["estimates"].items()])
         for name, target in results["targets"].items()
     ]  # fmt: skip
@@ -120,6 +120,7 @@ def _policy(results: Mapping[str, Any]) -> Section:
         ],
         tables,
         f"95 % intervals by BCa bootstrap, users resampled {results['draws']:,} times, the same for all estimators. "
+        f"Each level assumes: {'; '.join(f'{level}: {words}' for level, words in ASSUMES.items())}. "
         f"{rules['best']} {rules['diagnostics']} {rules['verdict']}",
     )
 
@@ -140,7 +141,7 @@ def _estimate(name: str, found: Mapping[str, Any], best: str) -> list[str]:
     tuned = "".join(f", {key} {value:.4g}" if isinstance(value, float) else f", {key} {value}"
                     for key, value in found.get("tuned", {}).items())  # fmt: skip
     marked = " (best supported)" if name == best else ""
-    return [f"{name}{tuned}{marked}", _value(found), _value(found["difference"], sign=True), found["assumes"]]
+    return [f"{name}{tuned}{marked}", _value(found), _value(found["difference"], sign=True), found["level"]]
 
 
 def _value(found: Mapping[str, Any], sign: bool = False) -> str:
