@@ -265,6 +265,9 @@ def bench(
     llm_users: Annotated[
         str | None, typer.Option("--llm-users", metavar="MODEL", help="measure users who are asked: smollm2, a folder")
     ] = None,
+    log: Annotated[
+        int, typer.Option(min=0, metavar="IMPRESSIONS", help="measure `evaluate policy` on a log of so many")
+    ] = 0,
     repetitions: Annotated[int, typer.Option(min=1, help="of each measurement")] = 5,
     config: Config = None,
     assignments: Set = None,
@@ -280,6 +283,10 @@ def bench(
         from zsr_sim.readers.bench import bench_llm_users
 
         found = bench_llm_users(data, llm_users, repetitions, shown.line)
+    elif log:
+        from zsr_sim.log_bench import bench_log
+
+        found = bench_log(data, log, shown.line)
     elif encoders:
         from zsr_sim.encoder_bench import bench_encoders
 

@@ -22,7 +22,7 @@ class Worst:
     def act(self, observation):
         return Decision(self.retrieval.by_popularity(observation, 12)[:, -self.slate_size:].copy())
 """
-AGENTS = ("popularity", "random", "similarity", "own:Worst")
+AGENTS = ("popularity", "random", "similarity", "worst:Worst")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,7 +30,7 @@ def at_a_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     place = tmp_path_factory.mktemp("reality")
     write_items(place / "data")
     write_log(place / "data")
-    (place / "own.py").write_text(OWN, encoding="utf-8")
+    (place / "worst.py").write_text(OWN, encoding="utf-8")
     with at(place):
         yield
 
