@@ -19,16 +19,24 @@ def test_what_luck_explains_wholly_is_a_constant() -> None:
     assert adjust(values, luck, np.arange(200)) == pytest.approx(np.full(200, 4.0), abs=1e-12)
 
 
-def test_spread_is_that_of_the_residual_variance_with_its_degrees_of_freedom() -> None:
-    """The textbook's s^2 = residual sum of squares / (n - 1 - k), times the loss factor (n - 2) / (n - 2 - k)."""
+def test_values_are_the_pseudo_values_of_leaving_out_one_row_after_the_other() -> None:
     rng = np.random.default_rng(2)
     luck = rng.normal(size=(100, 2))
-    values = luck @ np.array([1.0, 3.0]) + rng.normal(size=100)
-    design = np.column_stack([np.ones(100), luck])
-    coefficients, rss, *_ = np.linalg.lstsq(design, values, rcond=None)
-    found = estimate_mean(adjust(values, luck, np.arange(100)), np.arange(100))
-    assert found.mean == pytest.approx(coefficients[0], rel=1e-12)
-    assert found.standard_error == pytest.approx(np.sqrt(rss[0] / 97 / 100 * 98 / 96), rel=1e-12)
+    values = luck @ np.array([1.0, 3.0]) + rng.normal(size=100) * np.exp(luck[:, 0])
+
+    def intercept(rows: Array) -> float:
+        return float(np.linalg.lstsq(np.column_stack([np.ones(len(rows)), luck[rows]]), values[rows], rcond=None)[0][0])
+
+    every = np.arange(100)
+    expected = [100 * intercept(every) - 99 * intercept(np.delete(every, row)) for row in every]
+    assert adjust(values, luck, every) == pytest.approx(np.array(expected), rel=1e-9)
+
+
+def test_a_row_that_alone_tells_a_slope_is_no_accident() -> None:
+    values, luck = np.random.default_rng(6).normal(size=100), np.zeros((100, 1))
+    luck[7] = 5.0
+    others = np.delete(values, 7)
+    assert adjust(values, luck, np.arange(100)).mean() == pytest.approx(others.mean(), rel=1e-3)
 
 
 def test_few_people_no_luck_and_useless_luck_change_nothing() -> None:

@@ -7,8 +7,6 @@ reduction in Markov process simulation"; as CUPED of Deng, Xu, Kohavi and Walker
 is known).
 """
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,28 +14,28 @@ PEOPLE_PER_COVARIATE = 50  # fewer, and the fitted slopes would add noise of the
 
 
 def adjust(values: NDArray[np.float64], luck: NDArray[np.float64], people: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Outcomes (n,) without what luck (n, k) explains of them, by least squares; their mean estimates the same thing.
+    """Outcomes (n,) without what luck (n, k) explains of them; their mean estimates the same thing.
 
-        adjusted = values - luck @ b,   b: slopes of values on luck, fitted with an intercept
+    With luck taken out by least squares, the mean is the intercept b0 of the regression of values on luck. What comes
+    back are that intercept's jackknife pseudo-values (Tukey 1958; for control variates: Nelson 1990, "Control variate
+    remedies"):
 
-    The intercept of that regression is the adjusted mean; it is unbiased up to a term of order 1 / n, because b is
-    estimated. Spread around the mean is widened, with G people and k slopes, by the square root of
+        n b0 - (n - 1) b0[without row i] = b0 + (n - 1) w_i e_i / (1 - h_i)
 
-        (G - 1) / (G - 1 - k)    for the freedom that the slopes took from the residuals, times
-        (G - 2) / (G - 2 - k)    for the noise of the slopes themselves (Lavenberg, Moeller and Welch 1982,
-                                 "Statistical results on control variables with application to queueing network
-                                 simulation": the loss factor).
-
+    e: residuals, h: leverages, w_i: the weight of row i in the intercept (Miller 1974, "An unbalanced
+    jackknife"). Their mean is free of the bias of order 1 / n that fitted slopes bring, and their spread holds the
+    noise of the slopes, also where residuals spread more in some rows than in others, as they do in long visits.
     The values come back untouched where luck has no columns, or fewer than 50 people for each.
     """
-    groups, k = len(np.unique(people)), luck.shape[1]
-    if not k or groups < PEOPLE_PER_COVARIATE * k:
+    n, k = luck.shape
+    if not k or len(np.unique(people)) < PEOPLE_PER_COVARIATE * k:
         return values
     scale = np.sqrt((luck**2).mean(axis=0))  # (k,)
-    covariates = luck / np.where(scale > 0, scale, 1.0)
-    centred = covariates - covariates.mean(axis=0)
-    slopes = np.linalg.lstsq(centred, values - values.mean(), rcond=None)[0]  # (k,)
-    adjusted = values - covariates @ slopes
-    mean = adjusted.mean()
-    wider = (groups - 1) / (groups - 1 - k) * (groups - 2) / (groups - 2 - k)
-    return np.asarray(mean + (adjusted - mean) * math.sqrt(wider))
+    design = np.column_stack([np.ones(n), luck / np.where(scale > 0, scale, 1.0)])  # (n, 1 + k)
+    inverse = np.linalg.pinv(design.T @ design)
+    seen = design @ inverse  # (n, 1 + k)
+    coefficients = np.linalg.lstsq(design, values, rcond=None)[0]
+    residuals = values - design @ coefficients
+    # A row that tells a slope alone has leverage 1 and no residual: nothing is known of the slope without it.
+    alone = np.maximum(1 - (seen * design).sum(axis=1), 1e-6)
+    return np.asarray(coefficients[0] + (n - 1) * seen[:, 0] * residuals / alone)
