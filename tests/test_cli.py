@@ -121,7 +121,7 @@ def test_training_says_what_it_does(trained: Result) -> None:
         [],
     )
     assert sum(line.startswith("Verdict: ") for line in lines) == 2
-    assert lines[-2].startswith("How far to trust it: tastes and the weight of affinity are fitted to the log of data")
+    assert lines[-2].startswith("How far to trust it: fitted to the log of data: tastes, appeal of the items, ")
     assert lines[-1] == "report runs/trained/report.html    reward curve runs/trained/figures/reward_curve.png"
 
 

@@ -26,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("strategies")
     write_items(folder / "data")
     write_log(folder / "data")
-    (folder / "own.py").write_text(OWN, encoding="utf-8")
+    (folder / "failing.py").write_text(OWN, encoding="utf-8")
     with at(folder):
         yield folder
 
@@ -35,20 +35,20 @@ def test_every_strategy_by_name_and_one_that_fails(place: Path) -> None:
     names = every_strategy()
     assert {"random", "policy-gradient", "gan", "sb3:SAC", "linucb", "few-shot"} < set(names)
     said = zsr_sim(
-        *("evaluate", "strategies", "--data", "data", "--agents", *names, "own:Raises", "--worlds", "boredom"),
+        *("evaluate", "strategies", "--data", "data", "--agents", *names, "failing:Raises", "--worlds", "boredom"),
         *("--users", "20", "--out", "runs/all", "--json", "--set", *ASSIGNMENTS, "oracle.rollouts=1"),
     )
     found = json.loads(said.stdout)
     world = found["worlds"]["boredom"]
     assert list(world["strategies"]) == names
-    assert list(world["failed"]) == ["own:Raises"]
-    assert "agent own:Raises, user" in world["failed"]["own:Raises"]
+    assert list(world["failed"]) == ["failing:Raises"]
+    assert "agent failing:Raises, user" in world["failed"]["failing:Raises"]
     assert world["strategies"]["oracle-planner"]["gap_closed"]["mean"] == pytest.approx(1.0)
     for row in world["strategies"].values():
         assert row["return"]["ci95"][0] <= row["return"]["mean"] <= row["return"]["ci95"][1]
     lines = (place / "runs/all/table.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2 + len(names) + 1
-    assert lines[-1] == "| `own:Raises` | failed |  |"
+    assert lines[-1] == "| `failing:Raises` | failed |  |"
 
 
 def test_the_table_and_the_share_over_worlds_by_hand() -> None:

@@ -32,7 +32,7 @@ def test_a_visit_can_be_read() -> None:
     assert arrival.startswith("User ")
     assert "satisfaction [#####.....] 0.50" in arrival
     pages = []
-    for _ in range(80):
+    for _ in range(200):
         _, reward, terminated, _, info = env.step(0)
         page = env.render()
         assert page is not None
