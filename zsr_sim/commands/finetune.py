@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zsr_sim.console import Phases, Screen
 from zsr_sim.datasets import load
 from zsr_sim.encoders.adapting import Lesson, Look, adapt
-from zsr_sim.encoders.models import POOLING_FILE, gguf_file
+from zsr_sim.encoders.models import POOLING_FILE, gguf_file, quiet
 from zsr_sim.encoders.text import TextEncoder, load_encoder
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.errors import InputError
@@ -141,8 +141,9 @@ def write_encoder(encoder: TextEncoder, model: Any, out: Path, told: dict[str, A
     aside = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    model.save_pretrained(aside)
-    encoder.tokenizer.save_pretrained(aside)
+    with quiet():
+        model.save_pretrained(aside)
+        encoder.tokenizer.save_pretrained(aside)
     modes = {"mean": "mean_tokens", "cls": "cls_token", "last": "lasttoken"}
     flags = {f"pooling_mode_{name}": mode == encoder.recipe.pooling for mode, name in modes.items()}
     (aside / POOLING_FILE).parent.mkdir()

@@ -18,7 +18,7 @@ from zsr_sim.console import Phases, Screen
 from zsr_sim.envs.population import FittedPopulation
 from zsr_sim.errors import InputError
 from zsr_sim.evaluation.next_item import Placed, place
-from zsr_sim.evaluation.ranking import accuracy
+from zsr_sim.evaluation.ranking import Bootstrap, accuracy
 from zsr_sim.evaluation.ranking_results import protocol_results
 from zsr_sim.evaluation.trials import (
     COLD_DRAWS,
@@ -184,6 +184,7 @@ def _try_all(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     placed: dict[str, list[Placed]] = {}
     seconds: dict[str, dict[str, float]] = {}
+    weights = Bootstrap(np.concatenate([draw.trials.users for draw in draws]), seed, 1).weights  # users count alike
     with Phases(screen, len(rankers), 24) as phases:
         for ranker in rankers:
             show = partial(phases.show, f"{protocol}: {ranker.label}")
@@ -192,11 +193,8 @@ def _try_all(
             learning, ranking = sum(part[1] for part in parts), sum(part[2] for part in parts)
             count = sum(len(draw.trials) for draw in draws)
             hits = np.concatenate([accuracy(part.standings, (10,))["hr@10"] for part in placed[ranker.label]])
-            show(
-                1,
-                1,
-                f"{count:,} ranked, HR@10 {hits.mean():.3f}, learned in {learning:.1f} s, ranked in {ranking:.1f} s",
-            )
+            rate = float(hits @ weights)
+            show(1, 1, f"HR@10 {rate:.3f} of {count:,}, learned in {learning:.1f} s, ranked in {ranking:.1f} s")
             seconds[ranker.label] = {"learning": round(learning, 2), "ranking": round(ranking, 2)}
     return protocol_results([draw.trials for draw in draws], placed, draws[0].scene.vectors, seed), seconds
 

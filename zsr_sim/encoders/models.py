@@ -217,7 +217,7 @@ def reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back the progress bars and notes of transformers and the hub while a model is read; errors still come."""
+    """Hold back the progress bars and notes of transformers and the hub while a model is read or written."""
     from transformers.utils import logging as switches
 
     chatter: Any = switches  # they have no annotations; the progress bar's also covers the hub's
