@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.evaluation.hand_made import Array, compare, visits
 from zsr_sim.envs.visits import Visits
@@ -24,7 +25,7 @@ def test_values_are_the_pseudo_values_of_leaving_out_one_row_after_the_other() -
     luck = rng.normal(size=(100, 2))
     values = luck @ np.array([1.0, 3.0]) + rng.normal(size=100) * np.exp(luck[:, 0])
 
-    def intercept(rows: Array) -> float:
+    def intercept(rows: NDArray[np.int64]) -> float:
         return float(np.linalg.lstsq(np.column_stack([np.ones(len(rows)), luck[rows]]), values[rows], rcond=None)[0][0])
 
     every = np.arange(100)
