@@ -18,7 +18,7 @@ from zsr_sim.evaluation.comparison import compare_strategies
 from zsr_sim.evaluation.verdict import verdict_sentence
 from zsr_sim.reporting.figures import reward_curve
 from zsr_sim.reporting.page import write_report
-from zsr_sim.runs import Run
+from zsr_sim.runs import RESULTS, Run
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 TRUST = "These users are made up, no log was given. A rehearsal, not evidence."
@@ -270,3 +270,20 @@ def test_no_run_no_report(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"manifest\.json is missing"):
         write_report(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_realism_of_a_log_of_pages_alone(tmp_path: Path) -> None:
+    """Open Bandit's files hold pages and no interactions: click rates are all there is to hold a simulation against."""
+    line = {"statistic": "click rate at position 1", "segment": "all", "real": 0.004, "simulated": 0.0025,
+            "interval": [0.0001, 0.05], "ks": None, "inside": True, "why": None}  # fmt: skip
+    fit = [{"name": "examination_decay", "value": 0.5, "standard_error": 0.25, "how": "pages"}]
+    clicks = {"earlier": {"pages": 7000}, "later": {"pages": 3000}, "fit": fit, "statistics": [line]}
+    run = Run.create(tmp_path, ["zsr-sim", "evaluate", "realism"], Settings(), [0], {"source": "bandit"})
+    run.write_json(RESULTS, {"data": "bandit", "realism": None, "preference": None, "fit": [], "clicks": clicks})
+    run.finish("done")
+    page = read(write_report(tmp_path))
+    assert "Realism of clicks on the pages of bandit" in [heading.text for heading in page.all("h2")]
+    assert page.rows("Click rates, misses first") == [
+        ["click rate at position 1, all", "0.004", "0.0025 [0.0001, 0.05]", "", ""]
+    ]
+    assert page.rows("What was fitted to the pages") == [["examination_decay", "0.5 \N{PLUS-MINUS SIGN} 0.25", "pages"]]

@@ -37,8 +37,10 @@ def sections(results: Mapping[str, Any]) -> Iterator[Section]:
         yield _reliability(results.get("reality"))
     if "targets" in results:
         yield _policy(results)
-    if "realism" in results:
+    if results.get("realism"):
         yield _realism(results)
+    if results.get("clicks"):
+        yield _clicks(results)
     for protocol, found in results.get("protocols", {}).items():
         yield _ranking(protocol, found)
 
@@ -158,11 +160,6 @@ def _realism(results: Mapping[str, Any]) -> Section:
     lines = found["statistics"]
     inside = sum(line["inside"] for line in lines)
     defaults = ", ".join(line["name"] for line in fit if line["standard_error"] is None)
-    fitted = [
-        [line["name"], f"{line['value']:.3g} \N{PLUS-MINUS SIGN} {line['standard_error']:.2g}", line["how"]]
-        for line in fit
-        if line["standard_error"] is not None
-    ]
     asked = [(kind, question) for kind in ("warm", "cold") for question in ("unseen", "liked")]
     preferences = [[row["model"], *(_auc(row[kind][question]) for kind, question in asked)]
                    for row in results["preference"]["rows"]]  # fmt: skip
@@ -176,15 +173,43 @@ def _realism(results: Mapping[str, Any]) -> Section:
             f"Defaults, because such a log cannot show them: {defaults or 'none'}.",
         ],
         [
-            Table("Statistics of the traffic, misses first", ["statistic", "real", "simulated", "distance", "why"],
-                  [_statistic(line) for line in lines], words=True),
+            _statistics("Statistics of the traffic, misses first", lines),
             Table("Preferences on held-out interactions", ["who", *(f"{k}, {q}" for k, q in asked)], preferences),
-            Table("What was fitted", ["parameter", "value", "from what"], fitted, words=True),
+            _fitted("What was fitted", fit),
         ],
         "Simulated: mean and 95 % prediction interval. Distance: Kolmogorov-Smirnov, of the distributions, 0 to 1. "
         "Preferences: area under the ROC curve, 0.5 is chance; unseen: what was consumed above random items, liked: "
         "above what was not liked; cold: items that nobody had consumed. Values with their standard errors.",
     )  # fmt: skip
+
+
+def _clicks(results: Mapping[str, Any]) -> Section:
+    found = results["clicks"]
+    lines = found["statistics"]
+    inside = sum(line["inside"] for line in lines)
+    return Section(
+        f"Realism of clicks on the pages of {results['data']}",
+        [
+            f"Fitted on {found['earlier']['pages']:,} logged pages, held against the {found['later']['pages']:,} after "
+            f"them: {inside} of {len(lines)} click rates of the later pages lie inside the simulation's 95 % interval."
+        ],
+        [_statistics("Click rates, misses first", lines), _fitted("What was fitted to the pages", found["fit"])],
+        "Simulated: mean and 95 % prediction interval. Values with their standard errors.",
+    )
+
+
+def _statistics(label: str, lines: Sequence[Mapping[str, Any]]) -> Table:
+    heads = ["statistic", "real", "simulated", "distance", "why"]
+    return Table(label, heads, [_statistic(line) for line in lines], words=True)
+
+
+def _fitted(label: str, fit: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        [line["name"], f"{line['value']:.3g} \N{PLUS-MINUS SIGN} {line['standard_error']:.2g}", line["how"]]
+        for line in fit
+        if line["standard_error"] is not None
+    ]
+    return Table(label, ["parameter", "value", "from what"], rows, words=True)
 
 
 def _statistic(line: Mapping[str, Any]) -> list[str]:
