@@ -255,7 +255,7 @@ def report(
 
 @app.command(cls=BareWorld)
 def bench(
-    data: Annotated[str, typer.Option(help="what the users read")] = "films",
+    data: Annotated[str | None, typer.Option(help="what the users read [default: films]", show_default=False)] = None,
     world: Annotated[
         str | None,
         typer.Option(metavar="[NAME]", help="measure the users alone, in a named world [everything]"),
@@ -268,40 +268,18 @@ def bench(
     log: Annotated[
         int, typer.Option(min=0, metavar="IMPRESSIONS", help="measure `evaluate policy` on a log of so many")
     ] = 0,
-    repetitions: Annotated[int, typer.Option(min=1, help="of each measurement")] = 5,
+    repetitions: Annotated[
+        int | None, typer.Option(min=1, help="of each measurement [default: 5]", show_default=False)
+    ] = None,
     config: Config = None,
     assignments: Set = None,
     as_json: Json = False,
 ) -> None:
-    """User-steps per second, encoder texts per second, on this machine."""
-    shown = screen(as_json)
-    if world is not None:
-        from zsr_sim.world_bench import bench_world
+    """User-steps per second, encoder texts per second, on this machine; one of the options measures one part alone."""
+    from zsr_sim.commands.bench import Request, run_bench
 
-        found = bench_world(world, repetitions, shown.line)
-    elif llm_users is not None:
-        from zsr_sim.readers.bench import bench_llm_users
-
-        found = bench_llm_users(data, llm_users, repetitions, shown.line)
-    elif log:
-        from zsr_sim.log_bench import bench_log
-
-        found = bench_log(data, log, shown.line)
-    elif encoders:
-        from zsr_sim.encoder_bench import bench_encoders
-
-        found = bench_encoders(data, repetitions, shown.line)
-    elif histories:
-        from zsr_sim.config import load_settings
-        from zsr_sim.history_bench import bench_histories
-
-        found = bench_histories(data, load_settings(config, assignments), repetitions, shown.line)
-    else:
-        from zsr_sim.bench import bench as measure
-        from zsr_sim.config import load_settings
-
-        settings = load_settings(config, assignments)
-        found = measure(data, settings, repetitions, lambda name: shown.line(f"measuring {name}"))
+    request = Request(data, repetitions, world, histories, encoders, llm_users, log, config, assignments)
+    found = run_bench(request, screen(as_json))
     say(found, indented(found), as_json)
 
 

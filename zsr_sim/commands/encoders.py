@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.agents.registry import checked
 from zsr_sim.agents.similarity import Similarity
+from zsr_sim.benches.histories import play
 from zsr_sim.commands.job import luck_of
 from zsr_sim.commands.rankers import Ranker
 from zsr_sim.commands.ranking import Question, ground_of, try_protocols
@@ -29,7 +30,6 @@ from zsr_sim.encoders.causal import require_causal
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.evaluation.estimates import estimate_mean
 from zsr_sim.experiment import Scene, fingerprint, make_scene
-from zsr_sim.history_bench import play
 from zsr_sim.reporting.numbers import with_interval
 from zsr_sim.runs import RESULTS, Run, require_free
 from zsr_sim.trained import OnProgress

@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from zsr_sim.benches.rates import spread
 from zsr_sim.config import WorldSettings
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.feedback import RewardWeights
@@ -52,7 +53,7 @@ def bench_world(name: str, repetitions: int, tell: Callable[[str], None]) -> dic
             rates[case].append(work())
     found: dict[str, Any] = {"world": name, "slate": WorldSettings.named(name).slate_size, "repetitions": repetitions}
     for case, values in rates.items():
-        found[case] = _summary(values) | (
+        found[case] = spread("user_steps_per_second", values) | (
             dict(zip(("users", "items"), CASES[case], strict=True)) if case in CASES else {"users": 1, "items": 1000}
         )
     if "sardine" in rates:
@@ -60,10 +61,6 @@ def bench_world(name: str, repetitions: int, tell: Callable[[str], None]) -> dic
             ratios = [ours / theirs for ours, theirs in zip(rates[case], rates["sardine"], strict=True)]
             found[case]["times_sardine"] = statistics.median(ratios)
     return found
-
-
-def _summary(rates: list[float]) -> dict[str, float]:
-    return {"user_steps_per_second": statistics.median(rates), "minimum": min(rates), "maximum": max(rates)}
 
 
 def _world_work(settings: WorldSettings, n: int, n_items: int) -> Timed:

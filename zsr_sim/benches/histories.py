@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zsr_sim.agents.similarity import Similarity
+from zsr_sim.benches.rates import spread
 from zsr_sim.config import HISTORY_ENCODERS, Settings
 from zsr_sim.encoders.history import Reads
 from zsr_sim.encoders.models import SMOLLM
@@ -44,10 +44,7 @@ def bench_histories(data: str, settings: Settings, repetitions: int, tell: Calla
             for luck in range(repetitions)
         ]
         rates = [run["user_steps_per_second"] for run in runs]
-        found[name] = runs[-1] | {
-            "encoder": own.encoder, "user_steps_per_second": statistics.median(rates), "minimum": min(rates),
-            "maximum": max(rates),
-        }  # fmt: skip
+        found[name] = runs[-1] | {"encoder": own.encoder} | spread("user_steps_per_second", rates)
     return found
 
 

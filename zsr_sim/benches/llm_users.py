@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zsr_sim.benches.rates import spread
 from zsr_sim.config import WorldSettings
 from zsr_sim.envs.world import Users
 from zsr_sim.experiment import make_scene
@@ -41,10 +41,7 @@ def bench_llm_users(data: str, model: str, repetitions: int, tell: Callable[[str
         rates["later_pages"].append(USERS * (PAGES - 1) / later)
         rates["visit"].append(USERS * PAGES / (first + later))
         rates["known"].append(USERS * PAGES / known)
-    figures = {
-        name: {"slates_per_second": statistics.median(found), "minimum": min(found), "maximum": max(found)}
-        for name, found in rates.items()
-    }
+    figures = {name: spread("slates_per_second", found) for name, found in rates.items()}
     return {"model": causal.name, "users": USERS, "pages": PAGES, "slate": slate, "items": n} | figures
 
 

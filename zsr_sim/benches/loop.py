@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsr_sim.agents.policy_gradient import PolicyGradientTrainer
+from zsr_sim.benches.rates import spread
 from zsr_sim.config import Settings
 from zsr_sim.encoders.text import load_encoder
 from zsr_sim.envs.recommendation import RecommendationEnv
@@ -29,7 +30,7 @@ Timed = Callable[[], tuple[int, float]]
 """Does the work once; returns how many units it did, and in how many seconds."""
 
 
-def bench(data: str, settings: Settings, repetitions: int, tell: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+def bench_loop(data: str, settings: Settings, repetitions: int, tell: Callable[[str], None]) -> dict[str, Any]:
     """Measure everything; each rate is the median of the repetitions, its minimum and maximum beside it.
 
     The loop is the training of the policy gradient among retrieved candidates: play an update's visits, learn from it.
@@ -38,7 +39,7 @@ def bench(data: str, settings: Settings, repetitions: int, tell: Callable[[str],
     scene = make_scene(data, settings.world)
     facts = {"items": len(scene.dataset.catalogue), "slate": scene.world.slate_size}
     steps = "user_steps_per_second"
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Any] = {}
     tell("world")
     found["world"] = _rates(steps, _world(scene), repetitions) | {"users": WORLD_USERS} | facts
     tell("single_env")
@@ -62,7 +63,7 @@ def bench(data: str, settings: Settings, repetitions: int, tell: Callable[[str],
 def _rates(name: str, work: Timed, repetitions: int) -> dict[str, Any]:
     work()  # compiles, and fills caches
     rates = [units / seconds for units, seconds in (work() for _ in range(repetitions))]
-    return {name: statistics.median(rates), "minimum": min(rates), "maximum": max(rates), "repetitions": repetitions}
+    return spread(name, rates) | {"repetitions": repetitions}
 
 
 def _world(scene: Scene) -> Timed:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.command_line import zsr_sim
-from zsr_sim import encoder_bench, history_bench
+from zsr_sim.benches import encoders, histories
 from zsr_sim.config import Settings
 from zsr_sim.datasets import load
 from zsr_sim.encoders import load_encoder, models
@@ -14,10 +14,10 @@ from zsr_sim.encoders import load_encoder, models
 
 def test_encoders_and_their_cache() -> None:
     told: list[str] = []
-    found = encoder_bench.bench_encoders("films", 2, told.append, texts=20, cached=3000)
+    found = encoders.bench_encoders("films", 2, told.append, texts=20, cached=3000)
     tokens = load_encoder().count_tokens(load("films").catalogue.texts[:20])
     assert found["tokens_per_text"] == pytest.approx(sum(tokens) / 20, abs=0.05)
-    for name in encoder_bench.VARIANTS:
+    for name in encoders.VARIANTS:
         assert 0 < found[name]["minimum"] <= found[name]["texts_per_second"] <= found[name]["maximum"]
     assert found["built-in"]["times_built_in"] == 1
     assert found["built-in"]["difference"] == 0 < found["built-in?precision=bf16"]["difference"] < 1
@@ -28,10 +28,10 @@ def test_encoders_and_their_cache() -> None:
 
 
 def test_histories_in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_bench, "USERS", 6)
+    monkeypatch.setattr(histories, "USERS", 6)
     monkeypatch.setattr(models, "SMOLLM_FILE", "no such file")
     settings = Settings.model_validate({"world": {"horizon": 3}, "history": {"steps": 2, "items": 2}})
-    found = history_bench.bench_histories("films", settings, 1, lambda name: None)
+    found = histories.bench_histories("films", settings, 1, lambda name: None)
     assert (found["users"], found["horizon"]) == (6, 3)
     assert {name for name, row in found.items() if isinstance(row, dict)} == {"pooled", "attention", "text", "causal"}
     assert "is not installed; run: pip install" in found["causal"]["left_out"]
@@ -43,7 +43,7 @@ def test_histories_in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_command_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_bench, "bench_encoders", lambda data, repetitions, tell: {"encoders": data})
-    monkeypatch.setattr(history_bench, "bench_histories", lambda data, settings, repetitions, tell: {"n": repetitions})
+    monkeypatch.setattr(encoders, "bench_encoders", lambda data, repetitions, tell: {"encoders": data})
+    monkeypatch.setattr(histories, "bench_histories", lambda data, settings, repetitions, tell: {"n": repetitions})
     assert json.loads(zsr_sim("bench", "--encoders", "--json").stdout) == {"encoders": "films"}
     assert json.loads(zsr_sim("bench", "--histories", "--repetitions", "2", "--json").stdout) == {"n": 2}

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from zsr_sim.benches.rates import spread
 from zsr_sim.datasets import load
 from zsr_sim.encoders.cache import SHARD_TEXTS, VectorCache, encode_texts, text_digests
 from zsr_sim.encoders.models import built_in_folder
@@ -54,16 +55,12 @@ def bench_encoders(
     found: dict[str, Any] = {"texts": texts, "tokens_per_text": round(tokens, 1), "repetitions": repetitions}
     for name, values in rates.items():
         ratios = [ours / plain for ours, plain in zip(values, rates["built-in"], strict=True)]
-        found[name] = _summary("texts_per_second", values) | {
+        found[name] = spread("texts_per_second", values) | {
             "times_built_in": statistics.median(ratios),
             "difference": float(np.abs(vectors[name] - vectors["built-in"]).max()),
         }
     tell(f"reading {cached:,} cached vectors")
     return found | {"cache": _cache(cached, repetitions)}
-
-
-def _summary(name: str, values: Sequence[float]) -> dict[str, float]:
-    return {name: statistics.median(values), "minimum": min(values), "maximum": max(values)}
 
 
 def _theirs() -> Encode:
@@ -104,4 +101,4 @@ def _cache(count: int, repetitions: int) -> dict[str, Any]:
             encode_texts(texts, _Never(), cache)
             seconds.append(time.perf_counter() - begin_wall)
             cpu.append(time.process_time() - begin_cpu)
-    return {"vectors": count, "cpu_seconds": statistics.median(cpu)} | _summary("seconds", seconds)
+    return {"vectors": count, "cpu_seconds": statistics.median(cpu)} | spread("seconds", seconds)

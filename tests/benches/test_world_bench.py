@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 from typer.testing import CliRunner
 
-from zsr_sim import world_bench
+from zsr_sim.benches import worlds
 from zsr_sim.cli import app
 from zsr_sim.errors import InputError
 
@@ -14,12 +14,12 @@ SMALL = {"many": (300, 50), "one": (1, 50), "large_catalogue": (300, 80)}
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world_bench, "CASES", SMALL)
+    monkeypatch.setattr(worlds, "CASES", SMALL)
 
 
 def test_rates_of_a_world() -> None:
     told: list[str] = []
-    found = world_bench.bench_world("everything", 3, told.append)
+    found = worlds.bench_world("everything", 3, told.append)
     assert (found["world"], found["slate"], found["repetitions"]) == ("everything", 10, 3)
     for case, (users, items) in SMALL.items():
         rates = found[case]
@@ -28,7 +28,7 @@ def test_rates_of_a_world() -> None:
     assert ("sardine" in found) == bool(importlib.util.find_spec("sardine"))
     assert told[-3:] == [f"repetition {i} of 3" for i in (1, 2, 3)]
     with pytest.raises(InputError, match="world 'bordom' is not known"):
-        world_bench.bench_world("bordom", 1, told.append)
+        worlds.bench_world("bordom", 1, told.append)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_rates_of_a_world() -> None:
     [(["--world"], "everything"), (["--world", "--json"], "everything"), (["--world", "static", "--json"], "static")],
 )
 def test_a_world_without_a_name_is_everything(words: list[str], world: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world_bench, "bench_world", lambda name, repetitions, tell: {"world": name, "n": repetitions})
+    monkeypatch.setattr(worlds, "bench_world", lambda name, repetitions, tell: {"world": name, "n": repetitions})
     result = CliRunner().invoke(app, ["bench", "--repetitions", "2", *words])
     assert result.exit_code == 0
     assert (f'"world": "{world}"' in result.stdout) or (f'world: "{world}"' in result.stdout)

@@ -1,0 +1,1 @@
+"""How fast each part is on this machine: what `zsr-sim bench` measures, one file for each of its options."""
