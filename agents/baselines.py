@@ -68,7 +68,7 @@ class Recency:
 
     def act(self, observation: Observation) -> Decision:
         """The page of the latest items for each user."""
-        return Decision(best_page(self.scores(observation), observation, self.slate_size))
+        return Decision(best_page(self.scores(observation), observation, self.slate_size, self.retrieval.shelf))
 
     def scores(self, observation: Observation) -> NDArray[np.float32]:
         """`freshness`, float32 (n, n_items); the same for everybody."""

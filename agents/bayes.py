@@ -103,7 +103,7 @@ class Bayes:
         if self.votes is None:  # log-linear: the order is that of the scalar product with the weighted history
             query = _weighted(self.retrieval.vectors, observation.histories, self._weights(observation.histories))
             return Decision(self.retrieval.nearest(unit(query).astype(np.float32), observation, self.slate_size))
-        return Decision(best_page(self.scores(observation), observation, self.slate_size))
+        return Decision(best_page(self.scores(observation), observation, self.slate_size, self.retrieval.shelf))
 
     def scores(self, observation: Observation) -> NDArray[np.float32]:
         """Log p(y), float32 (n, n_items)."""

@@ -100,7 +100,7 @@ class Hybrid:
 
     def act(self, observation: Observation) -> Decision:
         """The page of the highest scores."""
-        return Decision(best_page(self.scores(observation), observation, self.slate_size))
+        return Decision(best_page(self.scores(observation), observation, self.slate_size, self.retrieval.shelf))
 
     @torch.inference_mode()
     def scores(self, observation: Observation) -> NDArray[np.float32]:

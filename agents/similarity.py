@@ -39,7 +39,7 @@ class Similarity:
     def act(self, observation: Observation) -> Decision:
         """The nearest page for each user."""
         if self.threshold > -1:
-            return Decision(best_page(self.scores(observation), observation, self.slate_size))
+            return Decision(best_page(self.scores(observation), observation, self.slate_size, self.retrieval.shelf))
         return Decision(self.retrieval.nearest(self.retrieval.read(observation, DECAY), observation, self.slate_size))
 
     def scores(self, observation: Observation) -> NDArray[np.float32]:

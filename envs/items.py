@@ -45,6 +45,11 @@ class WorldItems:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    @property
+    def come_and_go(self) -> bool:
+        """Whether there is an item that cannot be had on some page."""
+        return bool((self.released > 0).any() or (self.expires < FOREVER).any())
+
 
 def make_items(
     vectors: NDArray[np.float32],

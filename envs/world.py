@@ -16,7 +16,7 @@ from zsr_sim.compiled import batched
 from zsr_sim.envs.choice import CHOICES, seasonal
 from zsr_sim.envs.columns import Columns
 from zsr_sim.envs.feedback import Feedback, RewardWeights
-from zsr_sim.envs.items import FOREVER, WorldItems
+from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.step import MAX_DELAY, ItemColumns, PageColumns, Rules, UserColumns, first_bad_slate, step_all
 from zsr_sim.envs.traits import N_TRAITS, Trait
 from zsr_sim.errors import InputError, nearest
@@ -126,8 +126,7 @@ class World:
             items.vectors, facts.astype(np.float32), np.array(seasons, dtype=np.float32),
             np.log(1.0 + np.arange(self.slate_size)), items.pleasures,
         )  # fmt: skip
-        churn = bool((items.released > 0).any() or (items.expires < FOREVER).any())
-        rules = Rules(CHOICES[self.choice], churn, float(self.max_gap), *map(float, self.rewards))
+        rules = Rules(CHOICES[self.choice], items.come_and_go, float(self.max_gap), *map(float, self.rewards))
         object.__setattr__(self, "_columns", columns)
         object.__setattr__(self, "_rules", rules)
 

@@ -25,6 +25,7 @@ from zsr_sim.envs.items import WorldItems, make_items
 from zsr_sim.envs.population import FittedPopulation, MadeUpPopulation, Population
 from zsr_sim.envs.world import World
 from zsr_sim.errors import InputError
+from zsr_sim.generation.index import Shelf
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import training_log
 from zsr_sim.interactions import Interactions
@@ -104,7 +105,8 @@ class Scene:
     def learning_from(self, log: Interactions) -> Scene:
         """The same users and items where this log, and nothing else, is what may be learned from; histories pooled."""
         popularity = np.bincount(log.items, minlength=len(self.vectors)).astype(np.float32)
-        return replace(self, log=log, retrieval=Retrieval(self.vectors, popularity), history=POOLED)
+        retrieval = Retrieval(self.vectors, popularity, shelf=self.retrieval.shelf)
+        return replace(self, log=log, retrieval=retrieval, history=POOLED)
 
     def reading(self, history: HistorySettings, tensors: Mapping[str, Tensor] | None = None) -> Scene:
         """The same scene where histories are read in this way, which learns from the scene's log where it learns.
@@ -226,9 +228,10 @@ def make_scene(
 
         asked = ask_users(settings.users, dataset, world, train, test, settings.base_click_rate, WORLD_SEED, asking)
         world, train, test = asked.world, asked.train, asked.test
+    retrieval = Retrieval(vectors, popularity, shelf=Shelf.of(world.items))
     return Scene(
         dataset, text_encoder.name, text_encoder.fingerprint, report, text_vectors, space, vectors, items, world, train,
-        test, consumed, Retrieval(vectors, popularity), settings, POOLED, text_encoder, shown, asked,
+        test, consumed, retrieval, settings, POOLED, text_encoder, shown, asked,
     )  # fmt: skip
 
 

@@ -257,7 +257,9 @@ def load_trained(folder: Path, name: str, scene: Scene) -> Agent:
         settings = Settings.model_validate(meta["settings"]).model_copy(update={"world": scene.settings})
         seen = Settings.model_validate(meta["settings"]).world
         space = ItemSpace(tensors["space.components"].numpy(), seen.centred, seen.normalised)
-        retrieval = Retrieval(space.project(scene.text_vectors), scene.retrieval.popularity)
+        retrieval = Retrieval(
+            space.project(scene.text_vectors), scene.retrieval.popularity, shelf=scene.retrieval.shelf
+        )
         scene = dataclasses.replace(scene, space=space, vectors=retrieval.vectors, retrieval=retrieval)
         scene = scene.reading(settings.history, under("history", tensors))
         return learners()[meta["kind"]].restore(tensors, meta, settings, scene)

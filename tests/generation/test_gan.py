@@ -26,6 +26,7 @@ from zsr_sim.generation.gan import (
     write,
     write_relaxed,
 )
+from zsr_sim.generation.index import Shelf
 from zsr_sim.generation.networks import NOISE, Discriminator, Generator
 from zsr_sim.generation.retrieval import Retrieval
 
@@ -112,6 +113,17 @@ def test_a_shortlist_is_the_order_of_the_scores() -> None:
         assert sorted(order.tolist()) == list(range(60))
         assert (np.diff(logits[row, order[: len(new)]]) < 1e-6).all()
         np.testing.assert_array_equal(found.handicap[row], 1e3 * (np.arange(60) >= len(new)))
+
+
+def test_what_is_written_can_be_had() -> None:
+    released = np.arange(60, dtype=np.int32) % 3 - 1
+    shelf = Shelf(released, released + 2)  # on page 0 two thirds of the items, on page 1 the others with half of them
+    retrieval = Retrieval(RETRIEVAL.vectors, RETRIEVAL.popularity, shelf=shelf)
+    observation = random_waiting(USERS, 60, length=10, capacity=4)
+    observation = replace(observation, steps=observation.steps % 2)
+    written = GeneratedCandidates(GAN, retrieval, SLATE).sequences(observation).numpy()
+    assert not shelf.away(observation.steps)[np.arange(USERS)[:, None, None], written].any()
+    assert RETRIEVAL.shelf.away(observation.steps).size == 0  # items that always can be had are not asked about
 
 
 def test_scores_do_not_depend_on_the_batch() -> None:

@@ -10,6 +10,7 @@ from scipy.stats import chisquare
 
 from tests.generation.waiting import random_retrieval, random_waiting, unseen, waiting
 from zsr_sim.envs.observation import Observation
+from zsr_sim.generation.index import Shelf
 from zsr_sim.generation.retrieval import Retrieval
 
 RETRIEVAL = random_retrieval(twins=10)
@@ -24,6 +25,7 @@ METHODS: dict[str, Callable[[Observation], NDArray[np.int32]]] = {
     "popularity": lambda observation: RETRIEVAL.by_popularity(observation, K),
     "random": lambda observation: RETRIEVAL.at_random(observation, K),
 }
+WAYS = ("by_history", "by_neighbour", "by_contrast", "by_popularity", "at_random")
 
 
 def _decayed_mean(history: NDArray[np.int32], decay: float) -> NDArray[np.float64]:
@@ -151,3 +153,29 @@ def test_random_pages_change_with_step_and_seed() -> None:
     other = RETRIEVAL.at_random(waiting(histories, seed=1), K)
     for pages in (later, other):
         assert (pages == first).mean() < 0.05  # by chance 1 / 60
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_pages_hold_what_can_be_had_now(way: str) -> None:
+    released = np.arange(N, dtype=np.int32) % 20 - 15  # on each page of a visit 15 of 20 items can be had
+    shelf = Shelf(released, released + 15)
+    retrieval = Retrieval(RETRIEVAL.vectors, RETRIEVAL.popularity, shelf=shelf)
+    observation = random_waiting(200, N, length=20, capacity=6)
+    observation = replace(observation, steps=observation.steps % 5)
+    extra = (0,) if way == "by_neighbour" else ()
+    pages = getattr(retrieval, way)(observation, K, *extra)
+    assert not shelf.away(observation.steps)[np.arange(200)[:, None], pages].any()
+    for row, page in enumerate(pages):
+        assert set(page.tolist()) <= unseen(observation, row, N)
+        assert len(set(page.tolist())) == K
+
+
+@pytest.mark.parametrize("way", ["by_history", "by_popularity"])
+def test_what_cannot_be_had_follows_what_is_old(way: str) -> None:
+    retrieval = Retrieval(
+        np.eye(4, dtype=np.float32), np.array([4, 3, 2, 1], dtype=np.float32),
+        shelf=Shelf(np.array([5, 0, 0, 0], dtype=np.int32), np.array([9, 9, 9, 9], dtype=np.int32)),
+    )  # fmt: skip
+    early, late = getattr(retrieval, way)(waiting([[1], [1]], steps=[0, 5]), 4).tolist()
+    assert early == [2, 3, 1, 0]  # new ones by popularity or by row, the consumed one, and the one still to come
+    assert late == [0, 2, 3, 1]

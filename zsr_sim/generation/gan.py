@@ -15,6 +15,7 @@ from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.noise import Purpose, normals, uniforms
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import SOURCES, Candidates, RetrievalCandidates
+from zsr_sim.generation.index import ALWAYS
 from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items, ItemTable, Writing, take
 from zsr_sim.generation.retrieval import Retrieval
 
@@ -95,16 +96,20 @@ def next_item_logits(generator: Generator, items: Items, histories: Tensor) -> T
     return (start.points()[:, 0] @ items.points.T + items.bias).float()
 
 
-def shortlist(generator: Generator, items: Items, histories: Tensor, left_out: Tensor, length: int) -> Shortlist:
+def shortlist(
+    generator: Generator, items: Items, histories: Tensor, left_out: Tensor, length: int, away: Tensor | None = None
+) -> Shortlist:
     """The items most likely to come next without noise, for sequences of `length`.
 
     histories: int64 (n, any). left_out: int64 (n, any), items not to propose as long as the catalogue holds others.
-    Both are padded with -1.
+    Both are padded with -1. away: bool (n, n_items), items that cannot be had; None: all can.
     """
     scores = next_item_logits(generator, items, histories)  # (n, n_items)
     rows, columns = torch.nonzero(left_out >= 0, as_tuple=True)
     columns = left_out[rows, columns]
     scores[rows, columns] -= _LEFT_OUT
+    if away is not None:
+        scores -= _LEFT_OUT * away
     best = scores.topk(min(max(SHORTLIST, length), scores.shape[1]), dim=1)
     late = best.values < best.values[:, :1] - _LEFT_OUT / 2  # none, where all are left out: then all are alike
     return Shortlist(best.indices, _LEFT_OUT * late.to(items.points.dtype))
@@ -305,7 +310,9 @@ class GeneratedCandidates:
         histories = torch.from_numpy(observation.histories.astype(np.int64))
         shown = torch.from_numpy(observation.shown.astype(np.int64))
         generator, left_out = self._acting.generator, torch.cat([histories, shown], dim=1)
-        among = shortlist(generator, self._items, histories, left_out, length)
+        shelf = self.retrieval.shelf
+        away = torch.from_numpy(shelf.away(observation.steps)) if shelf is not ALWAYS else None
+        among = shortlist(generator, self._items, histories, left_out, length, away)
         written = write(
             generator, self._items, self._table.vectors, histories, noise, among, luck, self.drawing
         )  # (n m, length)

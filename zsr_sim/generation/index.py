@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zsr_sim.compiled import batched, law
 from zsr_sim.encoders.space import unit
+from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.noise import Purpose, uniforms
 
 EXACT = 4096
@@ -47,6 +48,26 @@ class ItemIndex(NamedTuple):
         return cls(centres, starts, order.astype(np.int32), np.ascontiguousarray(vectors[order]), min(_PROBES, cells))
 
 
+class Shelf(NamedTuple):
+    """When each item can be had: released, expires, int32 (n,), as in `WorldItems`; both empty where all always can."""
+
+    released: NDArray[np.int32]
+    expires: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, items: WorldItems) -> Shelf:
+        """As the world has them."""
+        return cls(items.released, items.expires) if items.come_and_go else ALWAYS
+
+    def away(self, steps: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which items cannot be had on these pages (n,), bool (n, n_items); (n, 0) where all always can."""
+        page = steps[:, None]
+        return np.asarray((page < self.released) | (self.expires <= page))
+
+
+ALWAYS = Shelf(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32))
+
+
 @law
 def dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """Scalar product, summed in double precision: equal vectors score equally, whatever is scored beside them."""
@@ -76,6 +97,14 @@ def holds(items: NDArray[np.int32], item: int) -> bool:
 
 
 @law
+def standing(item: int, step: int, shelf: Shelf, history: NDArray[np.int32], shown: NDArray[np.int32]) -> int:
+    """Of an item with a user on page `step` of a visit: 0, new; 1, consumed or shown before; 2, it cannot be had."""
+    if shelf.released.shape[0] > 0 and not shelf.released[item] <= step < shelf.expires[item]:
+        return 2
+    return 1 if holds(history, item) or holds(shown, item) else 0
+
+
+@law
 def place(items: NDArray[np.int32], scores: NDArray[np.float32], count: int, item: int, score: float) -> int:
     """Insert an item into the best so far, best first (ties: the lower row); returns how many there are now.
 
@@ -97,14 +126,17 @@ def place(items: NDArray[np.int32], scores: NDArray[np.float32], count: int, ite
 def nearest(
     index: ItemIndex,
     query: NDArray[np.float32],
+    step: int,
+    shelf: Shelf,
     history: NDArray[np.int32],
     shown: NDArray[np.int32],
     items: NDArray[np.int32],
     scores: NDArray[np.float32],
 ) -> None:
-    """Fill `items` (k,) with the items nearest to `query` (d,) that are neither in `history` nor in `shown`.
+    """Fill `items` (k,) with the items nearest to `query` (d,) that can be had and are new to the user.
 
-    Where the cells hold too few, all are looked at; where the catalogue does, old items follow, the nearest first.
+    Where the cells hold too few, all are looked at; where the catalogue does, old items follow, the nearest first, and
+    at last items that cannot be had.
     """
     count = 0
     cells = len(index.centres)
@@ -115,12 +147,16 @@ def nearest(
             found = place(probed, likeness, found, c, dot(index.centres[c], query))
         for p in range(index.probes):
             begin, end = index.starts[probed[p]], index.starts[probed[p] + 1]
-            count = _scan(index, begin, end, query, history, shown, False, items, scores, count)
-    if count < items.shape[0]:
-        count = _scan(index, 0, len(index.items), query, history, shown, False, items, scores, 0)
-    if count < items.shape[0]:
-        new = count
-        _scan(index, 0, len(index.items), query, history, shown, True, items[new:], scores[new:], 0)
+            count = _scan(index, begin, end, query, step, shelf, history, shown, 0, items, scores, count)
+    if count == items.shape[0]:
+        return
+    count = 0
+    for kind in range(3):
+        if count < items.shape[0]:
+            rest, likeness = items[count:], scores[count:]
+            count += _scan(
+                index, 0, len(index.items), query, step, shelf, history, shown, kind, rest, likeness, 0
+            )  # fmt: skip
 
 
 @law
@@ -129,20 +165,22 @@ def _scan(
     begin: int,
     end: int,
     query: NDArray[np.float32],
+    step: int,
+    shelf: Shelf,
     history: NDArray[np.int32],
     shown: NDArray[np.int32],
-    old: bool,
+    kind: int,
     items: NDArray[np.int32],
     scores: NDArray[np.float32],
     count: int,
 ) -> int:
-    """Place the items at begin .. end of the index that are old (or new) to the user; returns how many are placed."""
+    """Place the items at begin .. end of the index of this `standing` with the user; returns how many are placed."""
     k = items.shape[0]
     for row in range(begin, end):
         score = dot(index.vectors[row], query)
         if count < k or np.float32(score) >= scores[k - 1]:
             item = index.items[row]
-            if (holds(history, item) or holds(shown, item)) == old:
+            if standing(item, step, shelf, history, shown) == kind:
                 count = place(items, scores, count, item, score)
     return count
 
@@ -159,7 +197,7 @@ def neighbours(index: ItemIndex, vectors: NDArray[np.float32], m: int) -> NDArra
 def _neighbours(begin: int, end: int, index: ItemIndex, vectors: NDArray[np.float32], out: NDArray[np.int32]) -> None:
     for i in range(begin, end):
         itself, nothing = np.full(1, i, dtype=np.int32), np.full(1, -1, dtype=np.int32)
-        nearest(index, vectors[i], itself, nothing, out[i], np.empty(out.shape[1], dtype=np.float32))
+        nearest(index, vectors[i], 0, ALWAYS, itself, nothing, out[i], np.empty(out.shape[1], dtype=np.float32))
 
 
 def _cells(vectors: NDArray[np.float32], cells: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -1,6 +1,7 @@
 """Direct retrieval: pages by similarity, by neighbours of a past item, by popularity, by contrast, at random.
 
-Items that the user has consumed or was shown in this visit are left out as long as the catalogue holds others.
+Items that cannot be had now, and those that the user has consumed or was shown in this visit, are left out as long as
+the catalogue holds others.
 Scores are summed in double precision and compared in single precision, each user alone: so the items found do not
 depend on how many users are scored together, and equal texts tie exactly (the one that stands first wins).
 """
@@ -18,7 +19,7 @@ from zsr_sim.compiled import batched, law
 from zsr_sim.encoders.history import HistoryEncoder, pool, pooled
 from zsr_sim.envs.noise import Purpose, uniform4
 from zsr_sim.envs.observation import Observation
-from zsr_sim.generation.index import ItemIndex, dot, holds, nearest, neighbours, place
+from zsr_sim.generation.index import ALWAYS, ItemIndex, Shelf, dot, holds, nearest, neighbours, place, standing
 
 CONTRAST = (0.95, 0.5)  # decay of the lasting and of the recent taste
 _NO_CONTRAST = 1e-6  # a difference of two unit vectors that is nothing but rounding
@@ -33,15 +34,20 @@ class Retrieval:
     vectors: float32 (n_items, d), unit length. popularity: float32 (n_items,), how often each was consumed, >= 0.
     appeal: float32 (n_items,), popularity on a log scale, 0 .. 1; 0 for an item that no log has seen. Up to `EXACT`
     items (`index.py`) every search is exact. history: what reads the users' histories; None for their pooled mean, with
-    the decay that each strategy asks for.
+    the decay that each strategy asks for. shelf: when items can be had, where they come and go.
     """
 
     def __init__(
-        self, vectors: NDArray[np.float32], popularity: NDArray[np.float32], history: HistoryEncoder | None = None
+        self,
+        vectors: NDArray[np.float32],
+        popularity: NDArray[np.float32],
+        history: HistoryEncoder | None = None,
+        shelf: Shelf = ALWAYS,
     ) -> None:
         self.vectors = vectors
         self.popularity = popularity
         self.history = history
+        self.shelf = shelf
         counts = np.log1p(popularity)
         self.appeal = np.asarray(counts / max(float(counts.max()), 1e-12), dtype=np.float32)
         self._vectors64 = torch.from_numpy(vectors.astype(np.float64))
@@ -74,7 +80,10 @@ class Retrieval:
     def nearest(self, queries: NDArray[np.float32], observation: Observation, k: int) -> NDArray[np.int32]:
         """The k new items nearest to each query (n, d), best first, int32 (n, k); a zero query gets popular ones."""
         out = np.empty((len(queries), k), dtype=np.int32)
-        _nearest(self.index, self._by_popularity, queries, observation.histories, observation.shown, out)
+        _nearest(
+            self.index, self._by_popularity, queries, observation.steps, self.shelf, observation.histories,
+            observation.shown, out,
+        )  # fmt: skip
         return out
 
     def read(self, observation: Observation, decay: float = 0.9) -> NDArray[np.float32]:
@@ -100,14 +109,14 @@ class Retrieval:
         out = np.empty((len(observation), k), dtype=np.int32)
         _neighbours(
             self.index, self._neighbours, self._by_popularity, self.vectors, which, observation.seeds,
-            observation.users, observation.steps, observation.histories, observation.shown, out,
+            observation.users, observation.steps, self.shelf, observation.histories, observation.shown, out,
         )  # fmt: skip
         return out
 
     def by_popularity(self, observation: Observation, k: int) -> NDArray[np.int32]:
         """The items that were consumed most."""
         out = np.empty((len(observation), k), dtype=np.int32)
-        _popular(self._by_popularity, observation.histories, observation.shown, out)
+        _popular(self._by_popularity, observation.steps, self.shelf, observation.histories, observation.shown, out)
         return out
 
     def by_contrast(self, observation: Observation, k: int, among: int | None = None) -> NDArray[np.int32]:
@@ -122,18 +131,21 @@ class Retrieval:
             return self.nearest(queries, observation, k)
         pool = self.by_popularity(observation, min(among, len(self.vectors)))  # (n, among)
         few = len(self.vectors) < among + observation.histories.shape[1] + observation.shown.shape[1]
+        few |= self.shelf is not ALWAYS
         out = np.empty((len(queries), k), dtype=np.int32)
         if few or among < k:  # the pool may hold fewer new items than the page: others follow
             out = self.nearest(queries, observation, k)
-        _rank_first(self.vectors, queries, pool, observation.histories, observation.shown, out)
+        _rank_first(
+            self.vectors, queries, pool, observation.steps, self.shelf, observation.histories, observation.shown, out
+        )
         return out
 
     def at_random(self, observation: Observation, k: int) -> NDArray[np.int32]:
         """Items drawn evenly, int32 (n, k)."""
         out = np.empty((len(observation), k), dtype=np.int32)
         _draw_pages(
-            len(self.vectors), observation.seeds, observation.users, observation.steps, observation.histories,
-            observation.shown, out,
+            len(self.vectors), observation.seeds, observation.users, observation.steps, self.shelf,
+            observation.histories, observation.shown, out,
         )  # fmt: skip
         return out
 
@@ -147,15 +159,20 @@ def _or_profile(tastes: NDArray[np.float32], observation: Observation) -> NDArra
 
 @law
 def _most_popular(
-    order: NDArray[np.int32], history: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32]
+    order: NDArray[np.int32],
+    step: int,
+    shelf: Shelf,
+    history: NDArray[np.int32],
+    shown: NDArray[np.int32],
+    out: NDArray[np.int32],
 ) -> None:
-    """The first items of `order` that are new to the user; where there are too few, old ones follow."""
+    """The first items of `order` that are new to the user; where there are too few, others follow (`standing`)."""
     count = 0
-    for old in (False, True):
+    for kind in range(3):
         for j in range(order.shape[0]):
             if count == out.shape[0]:
                 return
-            if (holds(history, order[j]) or holds(shown, order[j])) == old:
+            if standing(order[j], step, shelf, history, shown) == kind:
                 out[count] = order[j]
                 count += 1
 
@@ -165,31 +182,35 @@ def _popular(
     begin: int,
     end: int,
     order: NDArray[np.int32],
+    steps: NDArray[np.int64],
+    shelf: Shelf,
     histories: NDArray[np.int32],
     shown: NDArray[np.int32],
     out: NDArray[np.int32],
 ) -> None:
     for i in range(begin, end):
-        _most_popular(order, histories[i], shown[i], out[i])
+        _most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
 
 
 @batched
 def _nearest(
     begin: int, end: int, index: ItemIndex, order: NDArray[np.int32], queries: NDArray[np.float32],
-    histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
+    steps: NDArray[np.int64], shelf: Shelf, histories: NDArray[np.int32], shown: NDArray[np.int32],
+    out: NDArray[np.int32],
 ) -> None:  # fmt: skip
     for i in range(begin, end):
         if queries[i].any():
-            nearest(index, queries[i], histories[i], shown[i], out[i], np.empty(out.shape[1], dtype=np.float32))
+            scores = np.empty(out.shape[1], dtype=np.float32)
+            nearest(index, queries[i], steps[i], shelf, histories[i], shown[i], out[i], scores)
         else:
-            _most_popular(order, histories[i], shown[i], out[i])
+            _most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
 
 
 @batched
 def _neighbours(
     begin: int, end: int,
     index: ItemIndex, known: NDArray[np.int32], order: NDArray[np.int32], vectors: NDArray[np.float32],
-    which: int, seeds: NDArray[np.uint64], users: NDArray[np.int64], steps: NDArray[np.int64],
+    which: int, seeds: NDArray[np.uint64], users: NDArray[np.int64], steps: NDArray[np.int64], shelf: Shelf,
     histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
 ) -> None:  # fmt: skip
     """New items nearest to one item each: the known neighbours (n_items, m) first, a search where they do not fill."""
@@ -198,15 +219,16 @@ def _neighbours(
         luck = uniform4(seeds[i], users[i], steps[i], _ANCHOR, which // 4)[which % 4]
         anchor = histories[i, width - 1 - int(luck * (histories[i] >= 0).sum())]
         if anchor < 0:
-            _most_popular(order, histories[i], shown[i], out[i])
+            _most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
             continue
         count = 0
         for item in known[anchor]:
-            if count < k and not (holds(histories[i], item) or holds(shown[i], item)):
+            if count < k and standing(item, steps[i], shelf, histories[i], shown[i]) == 0:
                 out[i, count] = item
                 count += 1
         if count < k:
-            nearest(index, vectors[anchor], histories[i], shown[i], out[i], np.empty(k, dtype=np.float32))
+            scores = np.empty(k, dtype=np.float32)
+            nearest(index, vectors[anchor], steps[i], shelf, histories[i], shown[i], out[i], scores)
 
 
 @batched
@@ -226,14 +248,15 @@ def _contrast(
 @batched
 def _rank_first(
     begin: int, end: int, vectors: NDArray[np.float32], queries: NDArray[np.float32], pool: NDArray[np.int32],
-    histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
+    steps: NDArray[np.int64], shelf: Shelf, histories: NDArray[np.int32], shown: NDArray[np.int32],
+    out: NDArray[np.int32],
 ) -> None:  # fmt: skip
     """Put the new items of each user's pool (n, among), the nearest first, before what `out` (n, k) holds."""
     k = out.shape[1]
     for i in range(begin, end):
         page, scores, count, contrast = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32), 0, queries[i].any()
         for item in pool[i]:
-            if not (holds(histories[i], item) or holds(shown[i], item)):
+            if standing(item, steps[i], shelf, histories[i], shown[i]) == 0:
                 if contrast:
                     count = place(page, scores, count, item, dot(vectors[item], queries[i]))
                 elif count < k:
@@ -254,6 +277,7 @@ def _draw_pages(
     seeds: NDArray[np.uint64],
     users: NDArray[np.int64],
     steps: NDArray[np.int64],
+    shelf: Shelf,
     histories: NDArray[np.int32],
     shown: NDArray[np.int32],
     out: NDArray[np.int32],
@@ -266,7 +290,7 @@ def _draw_pages(
             item = int(luck[tries % 4] * n_items)
             tries += 1
             # After many refusals the catalogue is nearly used up: then only a repeat on the page itself is refused.
-            old = tries < 50 * page.shape[0] and (holds(history, item) or holds(shown[i], item))
+            old = tries < 50 * page.shape[0] and standing(item, steps[i], shelf, history, shown[i]) > 0
             if not old and not holds(page[:k], item):
                 page[k] = item
                 k += 1
