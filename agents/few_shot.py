@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zsr_sim.agents.next_items import NextItems, last_items, ndcg, rows_with_past, split_for_validation
+from zsr_sim.agents.next_items import NextItems, last_items, ndcg, split_for_validation
 from zsr_sim.config import FewShotSettings
 from zsr_sim.encoders.history import pooled
 from zsr_sim.encoders.space import unit
@@ -182,7 +182,7 @@ def _fit(
         torch.manual_seed(seed)
         model = SequenceModel(retrieval.vectors.shape[1], settings.hidden, settings.network)
     optimiser = torch.optim.Adam(model.parameters(), settings.learning_rate)
-    vectors, rows, warm = torch.from_numpy(retrieval.vectors), rows_with_past(log), np.unique(log.items)
+    vectors, rows, warm = torch.from_numpy(retrieval.vectors), log.rows_with_past, np.unique(log.items)
     losses = []
     for step in range(settings.steps):
         batch = NextItems.at(log, rng.choice(rows, settings.batch_size))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zsr_sim.agents.best import best_page
 from zsr_sim.agents.explanation import shares_of
-from zsr_sim.agents.next_items import NextItems, last_items, ndcg, rows_with_past, split_for_validation
+from zsr_sim.agents.next_items import NextItems, last_items, ndcg, split_for_validation
 from zsr_sim.agents.similarity import DECAY
 from zsr_sim.config import HybridSettings
 from zsr_sim.encoders.history import pooled
@@ -215,7 +215,7 @@ def _fit(
     rng = np.random.default_rng(seed)
     network = _begin(log, retrieval, settings, seed)
     optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate, weight_decay=_DECAY)
-    vectors, rows = torch.from_numpy(retrieval.vectors), rows_with_past(log)
+    vectors, rows = torch.from_numpy(retrieval.vectors), log.rows_with_past
     warm = np.flatnonzero(network.warm.numpy())
     losses = []
     for step in range(settings.steps):

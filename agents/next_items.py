@@ -33,15 +33,7 @@ class NextItems:
     @classmethod
     def at(cls, log: Interactions, rows: NDArray[np.int64], length: int = HISTORY_LENGTH) -> NextItems:
         """The items in these rows of a log, each with what its user had consumed before it."""
-        begin = log.starts[log.users[rows]]  # (n,)
-        back = rows[:, None] + np.arange(-length, 0)[None, :]  # (n, length)
-        histories = np.where(back >= begin[:, None], log.items[np.maximum(back, 0)], -1)
-        return cls(histories.astype(np.int32), log.items[rows])
-
-
-def rows_with_past(log: Interactions) -> NDArray[np.int64]:
-    """Rows of a log that are not their user's first."""
-    return np.flatnonzero(np.arange(len(log)) > log.starts[log.users]).astype(np.int64)
+        return cls(log.items_before(rows, length), log.items[rows])
 
 
 def last_items(log: Interactions, most: int = MOST_HELD_OUT) -> NextItems:
@@ -63,7 +55,7 @@ def split_for_validation(log: Interactions, seed: int, who: str) -> tuple[Intera
             f"{enough}: use a longer log, or similarity, which needs none"
         )
     held_out, train = log.split_users(HELD_OUT_SHARE, seed)
-    if not len(last_items(held_out)) or not len(rows_with_past(train)):  # a small log
+    if not len(last_items(held_out)) or not len(train.rows_with_past):  # a small log
         codes = np.flatnonzero(np.diff(log.starts) >= 2)
         return log.of_users(codes[1:]), log.of_users(codes[:1])
     return train, held_out

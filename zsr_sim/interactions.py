@@ -111,6 +111,17 @@ class Interactions:
         """int64 (n_users + 1,): the rows of user u are ``starts[u]:starts[u + 1]``."""
         return np.searchsorted(self.users, np.arange(self.n_users + 1)).astype(np.int64)
 
+    @property
+    def rows_with_past(self) -> npt.NDArray[np.int64]:
+        """int64 (k,): the rows that are not their user's first."""
+        return np.flatnonzero(np.arange(len(self)) > self.starts[self.users]).astype(np.int64)
+
+    def items_before(self, rows: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int32]:
+        """Return what the user of each row (k,) had before it, int32 (k, length): latest last, padded left with -1."""
+        back = rows[:, None] + np.arange(-length, 0)[None, :]  # (k, length)
+        begin = self.starts[self.users[rows]][:, None]  # (k, 1)
+        return np.where(back >= begin, self.items[np.maximum(back, 0)], -1).astype(np.int32)
+
     def of_users(self, codes: Sequence[int] | npt.NDArray[np.integer]) -> "Interactions":
         """Return the log of the given users only; the new code k stands for the old ``codes[k]``.
 

@@ -10,7 +10,7 @@ from tests.agents.logs import EACH, KINDS, N_ITEMS, by_kind, log_of_kinds
 from tests.generation.waiting import waiting
 from zsr_sim.agents.contract import check_agent
 from zsr_sim.agents.hybrid import Hybrid, HybridNetwork, hinge, train_hybrid
-from zsr_sim.agents.next_items import NextItems, last_items, ndcg, rows_with_past, split_for_validation
+from zsr_sim.agents.next_items import NextItems, last_items, ndcg, split_for_validation
 from zsr_sim.config import HybridSettings
 from zsr_sim.envs.observation import Observation
 from zsr_sim.errors import InputError
@@ -137,8 +137,8 @@ def test_a_checkpoint_knows_items_again_by_their_keys() -> None:
 
 def test_next_items_by_hand() -> None:
     log = Interactions.from_columns(["a", "a", "a", "b", "c", "c"], [3, 1, 2, 5, 4, 0], [1, 2, 3, 1, 1, 2])
-    assert rows_with_past(log).tolist() == [1, 2, 5]
-    found = NextItems.at(log, rows_with_past(log), 2)
+    assert log.rows_with_past.tolist() == [1, 2, 5]
+    found = NextItems.at(log, log.rows_with_past, 2)
     assert found.histories.tolist() == [[-1, 3], [3, 1], [-1, 4]]
     assert found.targets.tolist() == [1, 2, 0]
     last = last_items(log)

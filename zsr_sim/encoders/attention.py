@@ -89,8 +89,8 @@ class AttentionHistories:
             torch.manual_seed(seed)
             network = AttentionPooling(vectors.shape[1], settings.hidden)
         optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate)
-        rng, rows, warm = np.random.default_rng(seed), _rows_with_past(train), np.unique(train.items)
-        check = _rows_with_past(held_out)
+        rng, rows, warm = np.random.default_rng(seed), train.rows_with_past, np.unique(train.items)
+        check = held_out.rows_with_past
         check = check[np.linspace(0, len(check) - 1, min(_MOST_HELD_OUT, len(check))).astype(np.int64)]
         against = np.random.default_rng([seed, 1]).choice(warm, _NEGATIVES)
         best, kept = np.inf, copy.deepcopy(network.state_dict())
@@ -100,6 +100,8 @@ class AttentionHistories:
                     loss = float(_loss(network, held_out, check, vectors, against))
                 if loss < best:
                     best, kept = loss, copy.deepcopy(network.state_dict())
+            if step == settings.steps:
+                break
             optimiser.zero_grad()
             others = rng.choice(warm, _NEGATIVES)
             _loss(network, train, rng.choice(rows, settings.batch_size), vectors, others).backward()
@@ -132,7 +134,7 @@ def _loss(
 ) -> Tensor:  # fmt: skip
     """Cross-entropy of the items in these rows of a log, given what stands before them, among `others` (m,)."""
     targets = log.items[rows]
-    points = network(*_arguments(_before(log, rows), vectors, torch.float32))  # (n, d)
+    points = network(*_arguments(log.items_before(rows, LENGTH), vectors, torch.float32))  # (n, d)
     right = (points * torch.from_numpy(vectors[targets])).sum(dim=1, keepdim=True)  # (n, 1)
     wrong = points @ torch.from_numpy(vectors[others]).T  # (n, m)
     same = torch.from_numpy(others[None, :] == targets[:, None])
@@ -151,17 +153,6 @@ def _arguments(
     items = np.where(there[:, :, None], vectors[latest], np.float32(0))  # (n, LENGTH, d)
     whole = pooled(latest, vectors, DECAY)
     return torch.from_numpy(items).to(dtype), torch.from_numpy(there), torch.from_numpy(whole).to(dtype)
-
-
-def _before(log: Interactions, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-    """What the user of each row of a log had consumed before it, int32 (n, LENGTH)."""
-    back = rows[:, None] + np.arange(-LENGTH, 0)[None, :]
-    begin = log.starts[log.users[rows]][:, None]
-    return np.where(back >= begin, log.items[np.maximum(back, 0)], -1).astype(np.int32)
-
-
-def _rows_with_past(log: Interactions) -> NDArray[np.int64]:
-    return np.flatnonzero(np.arange(len(log)) > log.starts[log.users]).astype(np.int64)
 
 
 def _split(log: Interactions, seed: int) -> tuple[Interactions, Interactions]:

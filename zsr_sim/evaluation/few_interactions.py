@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -74,6 +73,4 @@ def learning_curves(
 def last_of_each(log: Interactions, most: int) -> Interactions:
     """The last `most` interactions of each user."""
     ends = log.starts[1:][log.users]  # (m,), where each row's user ends
-    rows = np.flatnonzero(np.arange(len(log)) >= ends - most)
-    columns = ("users", "items", "timestamps", "values", "feedback_codes")
-    return dataclasses.replace(log, **{name: getattr(log, name)[rows] for name in columns})
+    return log.where(np.arange(len(log)) >= ends - most)

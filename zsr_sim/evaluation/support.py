@@ -62,9 +62,7 @@ def log_states(
     place = np.arange(len(log)) - log.starts[log.users]
     rows = np.flatnonzero(place + 1 >= min(LEAST_ITEMS, int(place.max(initial=0)) + 1))
     rows = np.sort(np.random.default_rng(seed).choice(rows, min(len(rows), LOG_STATES), replace=False))
-    back = rows[:, None] + np.arange(1 - HISTORY_LENGTH, 1)[None, :]
-    begin = log.starts[log.users[rows]]
-    histories = np.where(back >= begin[:, None], log.items[np.maximum(back, 0)], -1).astype(np.int32)
+    histories = np.column_stack([log.items_before(rows, HISTORY_LENGTH - 1), log.items[rows]])
     states, second = pooled(histories, vectors, LASTING), log.users[rows] % 2 == 1
     return states[~second], states[second]
 

@@ -41,11 +41,9 @@ def continuations(log: Interactions, slate_size: int, per_user: int = 6, minimum
     rows, _ = np.nonzero(keep)
     begin, cut = starts[users][rows], cuts[keep]
     end = begin + counts[users][rows]
-    back = (begin + cut)[:, None] + np.arange(-HISTORY_LENGTH, 0)[None, :]
     ahead = (begin + cut)[:, None] + np.arange(slate_size)[None, :]
-    histories = np.where(back >= begin[:, None], log.items[np.maximum(back, 0)], -1)
     targets = np.where(ahead < end[:, None], log.items[np.minimum(ahead, len(log) - 1)], -1)
-    return Sequences(histories.astype(np.int32), targets.astype(np.int32))
+    return Sequences(log.items_before(begin + cut, HISTORY_LENGTH), targets.astype(np.int32))
 
 
 def stretches(log: Interactions, length: int) -> NDArray[np.int32]:
