@@ -133,8 +133,8 @@ def evaluate_encoders(
     from zsr_sim.commands import encoders as command
 
     asked = command.EncoderQuestion(
-        data, encoders or ["built-in"], histories or ["pooled"], users, visits, draws, seed, config, assignments or [],
-        ctx.meta["command"],
+        data, encoders or ["built-in"], histories or ["pooled"], users, visits, draws, seed, config=config,
+        assignments=assignments or [], command=ctx.meta["command"],
     )  # fmt: skip
     found = command.evaluate_encoders(asked, out, screen(as_json))
     say(found if as_json else {}, [], as_json)
@@ -162,8 +162,8 @@ def evaluate_strategies(
     from zsr_sim.commands import strategies
 
     question = strategies.Question(
-        data, agents, worlds or strategies.WORLDS, seeds or [0], users, encoder, config, assignments or [],
-        ctx.meta["command"],
+        data, agents, worlds or strategies.WORLDS, seeds or [0], users, encoder, config=config,
+        assignments=assignments or [], command=ctx.meta["command"],
     )  # fmt: skip
     found = strategies.evaluate_strategies(question, out, screen(as_json))
     say(found if as_json else {}, [], as_json)
@@ -191,8 +191,8 @@ def evaluate_few_shot(
     from zsr_sim.evaluation.few_interactions import SIZES
 
     question = few_shot.Question(
-        data, agents or few_shot.AGENTS, sizes or SIZES, seeds or (0, 1, 2), encoder, config,
-        assignments or [], ctx.meta["command"],
+        data, agents or few_shot.AGENTS, sizes or SIZES, seeds or (0, 1, 2), encoder, config=config,
+        assignments=assignments or [], command=ctx.meta["command"],
     )  # fmt: skip
     found = few_shot.evaluate_few_shot(question, out, screen(as_json))
     say(found if as_json else {}, [], as_json)

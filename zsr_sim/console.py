@@ -161,11 +161,22 @@ def comparison_table(results: dict[str, Any]) -> list[str]:
         )
         for name, entry in results["strategies"].items()
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return [_row(row, widths) for row in rows]
+    return aligned(rows, "<<>><")
 
 
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    name, returned, clicks, length, difference = cells
-    left = f"{name:<{widths[0]}}   {returned:<{widths[1]}}   {clicks:>{widths[2]}}   {length:>{widths[3]}}"
-    return f"{left}   {difference}".rstrip()
+def aligned(rows: Sequence[Sequence[str]], sides: str, gap: int = 3) -> list[str]:
+    """Lines of a table with columns of equal width, `gap` blanks apart.
+
+    sides: "<" for each column that is read from the left, ">" for each one from the right; the last stands for all
+    that follow.
+
+    >>> aligned([("agent", "return"), ("random", "2.1")], "<>")
+    ['agent    return', 'random      2.1']
+    """
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    sides = sides.ljust(len(widths), sides[-1])
+    lines = [
+        (" " * gap).join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
+        for row in rows
+    ]
+    return [line.rstrip() for line in lines]

@@ -6,6 +6,7 @@ Read by whoever asks the log something (`evaluate policy`) and by whoever learns
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def facts_of(path: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) and facts.get("log") == path.name else {}
 
 
+def histories_beside(path: Path, facts: Mapping[str, Any]) -> Path | None:
+    """The file with what a log's users had consumed before, as its `facts_of` say; None where none lies there."""
+    beside = path.parent / facts["histories"] if "histories" in facts else None
+    return beside if beside is not None and beside.is_file() else None
+
+
 def logged_pages(path: Path, scene: Scene) -> tuple[Impressions, Observation]:
     """The pages of a log of the scene's catalogue, and what was known before each of them.
 
@@ -66,12 +73,8 @@ def logged_pages(path: Path, scene: Scene) -> tuple[Impressions, Observation]:
     if not (log.propensity > 0).all():
         raise InputError(f"{path} does not say with what propensity each item was shown; zsr-sim log writes such a log")
     facts = facts_of(path)
-    beside = path.parent / facts["histories"] if "histories" in facts else None
-    before = (
-        read_histories(beside, scene.dataset.catalogue)
-        if beside is not None and beside.is_file()
-        else scene.dataset.interactions
-    )
+    beside = histories_beside(path, facts)
+    before = scene.dataset.interactions if beside is None else read_histories(beside, scene.dataset.catalogue)
     clicked = log.reward(REWARDS) > 0
     keys = user_keys(log, bool(facts))
     return log, observations(log, clicked, histories_before(log, before), keys, int(facts.get("luck", 0)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.agents.registry import checked
 from zsr_sim.agents.similarity import Similarity
 from zsr_sim.benches.histories import play
-from zsr_sim.commands.job import luck_of
+from zsr_sim.commands.job import Configured, luck_of
 from zsr_sim.commands.rankers import Ranker
 from zsr_sim.commands.ranking import Question, ground_of, try_protocols
-from zsr_sim.config import HistorySettings, Settings, load_settings
-from zsr_sim.console import Phases, Screen
+from zsr_sim.config import HistorySettings, Settings
+from zsr_sim.console import Phases, Screen, aligned
 from zsr_sim.encoders.causal import require_causal
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.evaluation.estimates import estimate_mean
@@ -38,7 +38,7 @@ TEXTS = 256  # of the catalogue, encoded to measure speed
 
 
 @dataclass(frozen=True)
-class EncoderQuestion:
+class EncoderQuestion(Configured):
     """What a person asked for.
 
     encoders: as `--encoder` takes them. histories: names of history encoders, each with settings of its own after a
@@ -52,16 +52,13 @@ class EncoderQuestion:
     visits: int = 256
     draws: int = 1
     seed: int = 0
-    config: Path | None = None
-    assignments: list[str] = field(default_factory=list)
-    command: list[str] = field(default_factory=list)
 
 
 def evaluate_encoders(asked: EncoderQuestion, out: Path | None, screen: Screen) -> dict[str, Any]:
     """Try every history encoder over every text encoder; `out` gets a run folder. Returns results.json."""
     if out is not None:
         require_free(out)
-    settings = load_settings(asked.config, asked.assignments)
+    settings = asked.settings_in(None)
     histories = {spec: history_of(spec, settings.history) for spec in asked.histories}
     results: dict[str, Any] = {"seed": asked.seed, "rows": [], "left_out": [], "notes": []}
     for spec in asked.encoders:
@@ -166,7 +163,7 @@ def _play(scene: Scene, history: HistorySettings, asked: EncoderQuestion, settin
     """The return of `similarity` and the speed of its loop, reading included."""
     visits, figures = play(scene.reading(history), asked.visits, luck_of(asked.seed), settings.world.horizon)
     found = estimate_mean(visits.returns, visits.people)
-    return {"return": {"mean": found.mean, "ci95": list(found.ci95)}} | figures
+    return {"return": found.figures()} | figures
 
 
 def encoder_table(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -189,5 +186,4 @@ def encoder_table(rows: Sequence[dict[str, Any]]) -> list[str]:
                 f"{100 * row['cache_hits']:.0f} %" if played else "",
             )
         )
-    widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
-    return ["   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return aligned(cells, "<")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zsr_sim.agents.registry import find_agent
-from zsr_sim.config import load_settings
+from zsr_sim.commands.job import Configured
 from zsr_sim.console import Phases, Screen
 from zsr_sim.evaluation.aggregate import interquartile_mean, stratified_band
 from zsr_sim.evaluation.few_interactions import SIZES, LearningCurve, learning_curves
@@ -21,7 +21,7 @@ FIGURE = "few_interactions.png"
 
 
 @dataclass(frozen=True)
-class Question:
+class Question(Configured):
     """What a person asked for. sizes: interactions a user."""
 
     data: str
@@ -29,9 +29,6 @@ class Question:
     sizes: Sequence[int] = SIZES
     seeds: Sequence[int] = (0, 1, 2)
     encoder: str | None = None
-    config: Path | None = None
-    assignments: list[str] = field(default_factory=list)
-    command: list[str] = field(default_factory=list)
 
 
 def evaluate_few_shot(question: Question, out: Path, screen: Screen) -> dict[str, Any]:
@@ -42,7 +39,7 @@ def evaluate_few_shot(question: Question, out: Path, screen: Screen) -> dict[str
     require_free(out)
     for name in question.agents:
         find_agent(name)
-    settings = load_settings(question.config, question.assignments)
+    settings = question.settings_in(None)
     sizes = tuple(sorted(set(question.sizes)))
     with Phases(screen) as phases:
         scene = make_scene(question.data, settings.world, question.encoder, phases.encoding).reading(settings.history)

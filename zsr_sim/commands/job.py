@@ -9,23 +9,35 @@ from zsr_sim.config import Settings, load_settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
-    """What every command that works in a scene may be told.
+class Configured:
+    """What every command with settings may be told.
 
-    seed: of what is learned and, in a way of its own, of the luck that users meet. world: a named world. config,
-    assignments: settings, a file and single ones. command: the command line, for the manifest.
+    config, assignments: settings, a file and single ones. command: the command line, for the manifest.
+    """
+
+    config: Path | None = None
+    assignments: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
+
+    def settings_in(self, world: str | None) -> Settings:
+        """All settings, in a named world; raises InputError for what cannot be (`load_settings`)."""
+        return load_settings(self.config, self.assignments, world)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup(Configured):
+    """What every command that works in one scene may be told.
+
+    seed: of what is learned and, in a way of its own, of the luck that users meet. world: a named world.
     """
 
     seed: int = 0
     encoder: str | None = None
-    config: Path | None = None
-    assignments: list[str] = field(default_factory=list)
     world: str | None = None
-    command: list[str] = field(default_factory=list)
 
     def settings(self) -> Settings:
-        """All settings; raises InputError for what cannot be (`load_settings`)."""
-        return load_settings(self.config, self.assignments, self.world)
+        """All settings; raises InputError for what cannot be."""
+        return self.settings_in(self.world)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from zsr_sim.evaluation.off_policy.rebuild import histories_before, observations
 from zsr_sim.experiment import Scene
 from zsr_sim.impressions import Impressions
 from zsr_sim.interactions import Interactions
-from zsr_sim.log_files import REWARDS, facts_of
+from zsr_sim.log_files import REWARDS, facts_of, histories_beside
 
 
 @dataclass
@@ -50,8 +50,7 @@ def read_source(path: Path, data: str | None = None, histories: Path | None = No
         notes += remarks
         if counts["dropped_unknown_pages"]:
             notes.append(f"{counts['dropped_unknown_pages']:,} pages dropped: they show items not in {data}")
-    beside = path.parent / facts["histories"] if "histories" in facts else None
-    histories = histories or (beside if beside and beside.is_file() else None)
+    histories = histories or histories_beside(path, facts)
     before = read_histories(histories, dataset.catalogue) if histories else dataset.interactions
     if log.n_users < 2:
         raise InputError(f"{path}: pages of {log.n_users} user; intervals need at least 2")

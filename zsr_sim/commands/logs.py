@@ -126,7 +126,7 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
 def _clicks_per_page(recording: Recording) -> dict[str, Any]:
     clicks = recording.joined("clicks").sum(axis=1).astype(np.float64)
     found = estimate_mean(clicks, recording.joined("people").astype(np.int64))
-    return {"mean": found.mean, "ci95": list(found.ci95)}
+    return found.figures()
 
 
 def _true_value(
@@ -141,8 +141,8 @@ def _true_value(
     )  # fmt: skip
     found = estimate_mean(visits.clicks, visits.people)
     return {
-        "clicks_per_page": {"mean": on_pages.mean, "ci95": list(on_pages.ci95)},
-        "clicks_per_visit": {"mean": found.mean, "ci95": list(found.ci95)},
+        "clicks_per_page": on_pages.figures(),
+        "clicks_per_visit": found.figures(),
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from zsr_sim.commands.job import Setup
 from zsr_sim.commands.rankers import Ranker, find_rankers, knows_the_log
 from zsr_sim.config import Settings
-from zsr_sim.console import Phases, Screen
+from zsr_sim.console import Phases, Screen, aligned
 from zsr_sim.envs.population import FittedPopulation
 from zsr_sim.errors import InputError
 from zsr_sim.evaluation.next_item import Placed, place
@@ -241,12 +241,4 @@ def ranking_table(found: dict[str, Any]) -> list[str]:
         plain += [f"{metrics['pr_auc']['mean']:.4f}", f"{agent['coverage']['coverage@10']:.3f}"]
         plain += [f"{metrics['novelty@10']['mean']:.1f}", f"{metrics['diversity@10']['mean']:.2f}"]
         rows.append((name, with_interval(metrics["hr@10"], 3), with_interval(metrics["ndcg@10"], 3), *plain))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    left = 3  # columns that are read from the left
-    return [
-        "   ".join(
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, "<<<>")

@@ -11,7 +11,7 @@ import numpy as np
 
 from zsr_sim.commands.job import Setup
 from zsr_sim.config import Settings
-from zsr_sim.console import Phases, Screen
+from zsr_sim.console import Phases, Screen, aligned
 from zsr_sim.datasets import Dataset, load
 from zsr_sim.encoders.cache import VectorCache, encode_texts
 from zsr_sim.encoders.space import ItemSpace
@@ -116,7 +116,7 @@ def _statistics_lines(found: dict[str, Any]) -> list[str]:
     rows: list[tuple[str, ...]] = [("statistic", "users", "real", "simulated (95 %)", "KS", "")]
     rows += [_statistic_row(line) for line in found["statistics"]]
     inside = sum(line["inside"] for line in found["statistics"])
-    return [f"{inside} of {len(rows) - 1} statistics inside their interval; misses first:", *_table(rows, 2)]
+    return [f"{inside} of {len(rows) - 1} statistics inside their interval; misses first:", *aligned(rows, "<<>>><", 2)]
 
 
 def _fit_lines(fit: Sequence[dict[str, Any]]) -> list[str]:
@@ -124,7 +124,7 @@ def _fit_lines(fit: Sequence[dict[str, Any]]) -> list[str]:
     rows = [(line["name"], f"{line['value']:.3g} +- {line['standard_error']:.2g}", line["how"]) for line in fitted]
     rest = ", ".join(line["name"] for line in fit if line["standard_error"] is None)
     told = [f"defaults, the log cannot show them: {rest}"] if rest else []
-    return ["fitted (with its standard error):", *(_table(rows, 3) if rows else ["nothing"]), *told]
+    return ["fitted (with its standard error):", *(aligned(rows, "<", 2) if rows else ["nothing"]), *told]
 
 
 def _statistic_row(line: dict[str, Any]) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ def preference_lines(preference: dict[str, Any]) -> list[str]:
     for row in preference["rows"]:
         cells = [row[kind][question] for kind, question in CELLS]
         rows.append((row["model"], *("-" if cell is None else _auc(cell) for cell in cells)))
-    return _table(rows, 1)
+    return aligned(rows, "<>>><", 2)
 
 
 CELLS = (("warm", "unseen"), ("warm", "liked"), ("cold", "unseen"), ("cold", "liked"))
@@ -149,16 +149,3 @@ CELLS = (("warm", "unseen"), ("warm", "liked"), ("cold", "unseen"), ("cold", "li
 
 def _auc(cell: dict[str, Any]) -> str:
     return f"{cell['auc']:.3f} [{cell['ci95'][0]:.3f}, {cell['ci95'][1]:.3f}]"
-
-
-def _table(rows: Sequence[tuple[str, ...]], left: int) -> list[str]:
-    """Columns of equal width, two blanks apart; the first `left` and the last are read from the left."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    last = len(widths) - 1
-    return [
-        "  ".join(
-            cell.ljust(width) if column < left or column == last else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from zsr_sim.agents.protocol import AgentError
 from zsr_sim.agents.registry import READY, find_agent
-from zsr_sim.commands.job import luck_of
-from zsr_sim.config import GeneratorSettings, Settings, load_settings
+from zsr_sim.commands.job import Configured, luck_of
+from zsr_sim.config import GeneratorSettings, Settings
 from zsr_sim.console import Phases, Screen
 from zsr_sim.envs.visits import Visits, simulate
 from zsr_sim.errors import InputError
@@ -29,7 +29,7 @@ ORACLE_USERS = 50  # planning takes a third of a second for each on a laptop
 
 
 @dataclass(frozen=True)
-class Question:
+class Question(Configured):
     """What a person asked for. agents: None for all that have a name."""
 
     data: str
@@ -38,9 +38,6 @@ class Question:
     seeds: Sequence[int] = (0,)
     users: int = 300
     encoder: str | None = None
-    config: Path | None = None
-    assignments: list[str] = field(default_factory=list)
-    command: list[str] = field(default_factory=list)
 
 
 def every_strategy() -> list[str]:
@@ -59,7 +56,7 @@ def evaluate_strategies(question: Question, out: Path, screen: Screen) -> dict[s
     names = list(dict.fromkeys([FLOOR, *(question.agents or every_strategy())]))
     for name in names:
         find_agent(name)
-    settings = {world: load_settings(question.config, question.assignments, world) for world in question.worlds}
+    settings = {world: question.settings_in(world) for world in question.worlds}
     scenes: dict[str, Scene] = {}
     with Phases(screen) as phases:
         for world, own in settings.items():
@@ -105,7 +102,7 @@ def _try_all(
 
 def _settings(name: str, question: Question, world: str) -> Settings:
     """With `generator.candidates=0` the policy gradient learns among retrieved pages; `gan` still writes its own."""
-    settings = load_settings(question.config, question.assignments, world)
+    settings = question.settings_in(world)
     if name != GAN or settings.generator.candidates:
         return settings
     places = {"candidates": GeneratorSettings.model_fields["candidates"].default}

@@ -166,17 +166,13 @@ def _strategy(arm: Arm, visits: Visits) -> dict[str, Any]:
     entries: dict[str, Any] = {metric: _entry(arm, metric) for metric in arm.plain}
     known = not np.isnan(visits.generated).any()
     generated = estimate_mean(visits.generated, visits.people) if known else None
-    return entries | {"generated_share": None if generated is None else _figures(generated)}
+    return entries | {"generated_share": None if generated is None else generated.figures()}
 
 
 def _entry(arm: Arm, metric: str) -> dict[str, Any]:
     if arm.adjusted[metric] is arm.plain[metric]:
-        return _figures(arm.mean(metric))
-    return _figures(arm.mean(metric)) | {"plain": _figures(arm.plain_mean(metric))}
-
-
-def _figures(estimate: Estimate) -> dict[str, Any]:
-    return {"mean": estimate.mean, "ci95": list(estimate.ci95)}
+        return arm.mean(metric).figures()
+    return arm.mean(metric).figures() | {"plain": arm.plain_mean(metric).figures()}
 
 
 def _compare(pair: Pair, p_holm: float, candidates: int, independent: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,10 @@ class Estimate:
     def ci95(self) -> tuple[float, float]:
         """The 95 % interval (low, high)."""
         return self.mean - self.reach, self.mean + self.reach
+
+    def figures(self) -> dict[str, Any]:
+        """{"mean": .., "ci95": [low, high]}, as it stands in results.json."""
+        return {"mean": self.mean, "ci95": list(self.ci95)}
 
     @property
     def p_value(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zsr_sim.envs.visits import Visits
-from zsr_sim.evaluation.estimates import Estimate, estimate_mean
+from zsr_sim.evaluation.estimates import estimate_mean
 
 MYOPIC, PLANNER = "oracle-myopic", "oracle-planner"
 
@@ -21,9 +21,9 @@ def learnable(baseline: str, visits: Mapping[str, Visits]) -> dict[str, Any]:
 
     def beyond(better: str, worse: str) -> dict[str, Any]:
         gap = visits[better].expected_returns - visits[worse].expected_returns
-        return _figures(estimate_mean(gap, visits[worse].people))
+        return estimate_mean(gap, visits[worse].people).figures()
 
-    returns = {name: _figures(estimate_mean(v.expected_returns, v.people)) for name, v in visits.items()}
+    returns = {name: estimate_mean(v.expected_returns, v.people).figures() for name, v in visits.items()}
     return {
         "users": len(visits[baseline].people),
         "baseline": baseline,
@@ -31,10 +31,6 @@ def learnable(baseline: str, visits: Mapping[str, Visits]) -> dict[str, Any]:
         "knowing": beyond(MYOPIC, baseline),
         "ahead": beyond(PLANNER, MYOPIC),
     }
-
-
-def _figures(estimate: Estimate) -> dict[str, Any]:
-    return {"mean": estimate.mean, "ci95": list(estimate.ci95)}
 
 
 def learnable_words(found: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ def standings(visits: Mapping[str, SeedVisits]) -> dict[str, Any]:
         row["ahead"] = None
         if best is not None and name != best:
             beyond = _beyond(seeds, visits[best])
-            row["ahead"] = _figures(beyond) | {"of": best, "gap_closed": None if rest is None else _share(beyond, rest)}
+            row["ahead"] = beyond.figures() | {"of": best, "gap_closed": None if rest is None else _share(beyond, rest)}
         found[name] = row
     return found
 
@@ -58,7 +58,7 @@ def _means(seeds: SeedVisits) -> dict[str, Any]:
     columns = [metrics_of(v) for v in seeds.values()]
     users = np.concatenate([np.arange(len(v.people)) for v in seeds.values()])
     row: dict[str, Any] = {
-        name: _figures(estimate_mean(np.concatenate([c[name] for c in columns]), users)) for name in METRICS
+        name: estimate_mean(np.concatenate([c[name] for c in columns]), users).figures() for name in METRICS
     }
     return row | {"users": len(np.unique(users)), "seeds": [float(v.returns.mean()) for v in seeds.values()]}
 
@@ -83,7 +83,3 @@ def _share(part: Estimate, whole: Estimate) -> dict[str, Any] | None:
     share = part.mean / whole.mean
     reach = 1.96 * math.hypot(part.standard_error, share * whole.standard_error) / whole.mean
     return {"mean": share, "ci95": [share - reach, share + reach]}
-
-
-def _figures(estimate: Estimate) -> dict[str, Any]:
-    return {"mean": estimate.mean, "ci95": list(estimate.ci95)}
