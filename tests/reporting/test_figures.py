@@ -16,15 +16,13 @@ from matplotlib.lines import Line2D
 
 from zsr_sim.errors import InputError
 from zsr_sim.reporting.figures import (
-    BLUE,
-    GREY,
-    VERMILLION,
     comparison_plot,
     generator_curves,
     policy_curves,
     reward_curve,
     spread,
 )
+from zsr_sim.reporting.style import BLUE, GREY, VERMILLION
 
 METRICS: list[dict[str, Any]] = [
     {"phase": "generator", "seed": 0, "step": 60, "held_out_nll": 5.0, "return": 99.0},

@@ -10,19 +10,19 @@ import matplotlib
 
 from zsr_sim.evaluation.aggregate import interquartile_mean, stratified_band
 from zsr_sim.evaluation.few_interactions import LearningCurve
-from zsr_sim.reporting.figures import _BASELINES, _STYLE, BLUE, GREY, _figure, _save, _short
+from zsr_sim.reporting.style import BASELINES, BLUE, GREY, STYLE, new_figure, save, short
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def learning_curve_figure(curves: Sequence[LearningCurve], path: Path) -> Path:
     """NDCG at 10 over interactions a user: interquartile mean over seeds, and its 95 % bootstrap band."""
-    figure = _figure(6.5, 4.0)
+    figure = new_figure(6.5, 4.0)
     axes = figure.add_subplot()
-    styles = itertools.chain([(BLUE, "-")], itertools.cycle(_BASELINES))
+    styles = itertools.chain([(BLUE, "-")], itertools.cycle(BASELINES))
     for curve, (colour, dashes) in zip(curves, styles, strict=False):
         low, high = stratified_band(curve.values[:, None])
         middle = interquartile_mean(curve.values[:, None])
-        axes.plot(curve.sizes, middle, marker="o", color=colour, linestyle=dashes, label=_short(curve.strategy))
+        axes.plot(curve.sizes, middle, marker="o", color=colour, linestyle=dashes, label=short(curve.strategy))
         axes.fill_between(curve.sizes, low, high, color=colour, alpha=0.12, linewidth=0)
     axes.set_xscale("log")
     axes.set_xticks(curves[0].sizes, [str(size) for size in curves[0].sizes])
@@ -33,4 +33,4 @@ def learning_curve_figure(curves: Sequence[LearningCurve], path: Path) -> Path:
     seeds = len(curves[0].values)
     said = f"{'mean' if seeds < 4 else 'interquartile mean'} of {seeds} seeds, 95 % bootstrap band"
     figure.suptitle(said if seeds > 1 else "one seed", x=0.01, ha="left", color=GREY, fontsize=9)
-    return _save(figure, path)
+    return save(figure, path)

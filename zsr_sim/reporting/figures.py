@@ -1,15 +1,9 @@
-"""Figures of a run: how the strategy and the generator learned, and what the comparison found.
-
-Drawn with matplotlib's objects alone, so that nothing here touches pyplot's state or needs a display. Colours are those
-of Okabe and Ito (2008), which colour-blind people tell apart. Names come from people and are drawn as they are.
-"""
+"""Figures of a run: how the strategy and the generator learned, and what the comparison found."""
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +12,6 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
@@ -27,26 +19,7 @@ from scipy.optimize import isotonic_regression
 from zsr_sim.errors import InputError
 from zsr_sim.evaluation.aggregate import interquartile_mean, stratified_band
 from zsr_sim.reporting.numbers import against
-from zsr_sim.runs import write_whole
-
-DPI = 150
-BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
-_COLOURS = (VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
-_BASELINES = tuple(zip(_COLOURS, ("--", "-.", ":") * 2, strict=True))
-_LONGEST_NAME = 32  # characters of a name in a figure; the page's tables hold all of it
-_STYLE: dict[Any, Any] = {  # keys are literals in the stubs
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "text.parse_math": False,  # a "$" in a name is a dollar
-    "text.usetex": False,
-}
+from zsr_sim.reporting.style import BASELINES, BLUE, GREY, STYLE, VERMILLION, new_figure, save, short
 
 Metrics = Sequence[Mapping[str, Any]]
 """Lines of metrics.jsonl, as `zsr_sim.runs.read_metrics` gives them."""
@@ -127,7 +100,7 @@ class Curves:
         return float(known[place]) if len(known) else float("nan")
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def reward_curve(
     metrics: Metrics,
     path: Path,
@@ -154,9 +127,9 @@ def reward_curve(
     """
     curves = _needed(metrics, phase, "return")
     levels = [_Level(name, curves.last, BLUE, "-")]
-    styles = itertools.cycle(_BASELINES)
+    styles = itertools.cycle(BASELINES)
     levels += [_Level(other, level, *next(styles)) for other, level in (baselines or {}).items()]
-    figure = _figure(7.5 + _extra_width(level.name for level in levels), 4.2)
+    figure = new_figure(7.5 + _extra_width(level.name for level in levels), 4.2)
     axes = figure.add_subplot()
     _draw(axes, curves)
     axes.set_xlim(0, int(curves.steps[-1]) * 1.02)
@@ -171,7 +144,7 @@ def reward_curve(
     axes.set_ylim(*_limits([*curves.values.ravel(), *(level.value for level in levels)]))
     _label(axes, levels, figure.get_figheight())
     figure.suptitle(_key(curves), x=0.01, ha="left", color=GREY, fontsize=9)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def policy_curves(metrics: Metrics, path: Path, phase: str = "policy") -> Path:
@@ -194,14 +167,14 @@ def generator_curves(metrics: Metrics, path: Path, phase: str = "generator") -> 
     return _small_multiples(rows, phase, GENERATOR_PANELS, "training step", path, joins)
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def comparison_plot(results: Mapping[str, Any], path: Path) -> Path:
     """Draw the return of every strategy with its 95 % interval, and what is against the baseline, as a PNG.
 
     Blue: the interval of the difference lies above zero; vermillion: below; grey: neither, or the baseline.
     """
     strategies, comparisons = results["strategies"], {c["candidate"]: c for c in results["comparisons"]}
-    figure = _figure(7.5 + _extra_width(strategies), 1.1 + 0.36 * len(strategies))
+    figure = new_figure(7.5 + _extra_width(strategies), 1.1 + 0.36 * len(strategies))
     axes = figure.add_subplot()
     right = axes.get_yaxis_transform()  # x as a share of the axes' width, y as data
     for row, (name, metrics) in enumerate(strategies.items()):
@@ -214,13 +187,13 @@ def comparison_plot(results: Mapping[str, Any], path: Path) -> Path:
     for baseline in {c["baseline"] for c in results["comparisons"]}:
         axes.axvline(strategies[baseline]["return"]["mean"], color=GREY, linestyle="--", linewidth=1, zorder=0.5)
         axes.text(1.02, -0.75, "against the baseline (95 %)", transform=right, color=GREY, va="center", fontsize=9)
-    axes.set_yticks(range(len(strategies)), [_short(name) for name in strategies])
+    axes.set_yticks(range(len(strategies)), [short(name) for name in strategies])
     axes.set_ylim(len(strategies) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("return per visit (clicks), mean and 95 % interval")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 class _Level(NamedTuple):
@@ -232,7 +205,7 @@ class _Level(NamedTuple):
     dashes: str
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def _small_multiples(
     metrics: Metrics, phase: str, panels: Sequence[Panel], xlabel: str, path: Path, joins: int | None = None
 ) -> Path:
@@ -242,7 +215,7 @@ def _small_multiples(
         raise InputError(f"nothing to draw: metrics.jsonl has no line of phase {phase!r} with any of {names}")
     columns = {1: 1, 2: 2, 4: 2}.get(len(found), 3)
     rows = math.ceil(len(found) / columns)
-    figure = _figure(max(3.1 * columns, 4.5), 2.5 * rows + 0.3)
+    figure = new_figure(max(3.1 * columns, 4.5), 2.5 * rows + 0.3)
     last = max(int(curves.steps[-1]) for _, curves in found)
     for place, (panel, curves) in enumerate(found, 1):
         axes = figure.add_subplot(rows, columns, place)
@@ -259,7 +232,7 @@ def _small_multiples(
             said = axes.text(joins, 0.97, "discriminator joins ", transform=top, color=GREY, fontsize=8)
             said.set(ha="right", va="top")
     figure.suptitle(_key(found[0][1]), x=0.01, ha="left", color=GREY, fontsize=9)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _draw(axes: Axes, curves: Curves) -> None:
@@ -287,7 +260,7 @@ def _label(axes: Axes, levels: Sequence[_Level], height: float) -> None:
     for level, y in zip(levels, spread([level.value for level in levels], gap), strict=True):
         tie = [level.value, y, y]
         axes.plot([1, 1.03, 1.045], tie, transform=right, color=level.colour, linewidth=1.3, clip_on=False)
-        text, colour = f"{_short(level.name)} {level.value:.2f}", BLUE if level.colour == BLUE else "black"
+        text, colour = f"{short(level.name)} {level.value:.2f}", BLUE if level.colour == BLUE else "black"
         axes.text(1.055, y, text, transform=right, color=colour, va="center", fontsize=9)
 
 
@@ -320,16 +293,9 @@ def _colour(comparison: Mapping[str, Any] | None) -> str:
     return BLUE if low > 0 else VERMILLION if high < 0 else GREY
 
 
-def _short(name: str) -> str:
-    """A name on one line, cut in the middle: what tells variants of a strategy apart is at both ends."""
-    line = " ".join(name.split())
-    keep = (_LONGEST_NAME - 1) // 2
-    return line if len(line) <= _LONGEST_NAME else f"{line[:keep]}…{line[-keep:]}"
-
-
 def _extra_width(names: Iterable[str]) -> float:
     """Inches that long names need beside the axes."""
-    return 0.07 * max(0, *(len(_short(name)) - 14 for name in names))
+    return 0.07 * max(0, *(len(short(name)) - 14 for name in names))
 
 
 def _needed(metrics: Metrics, phase: str, name: str) -> Curves:
@@ -337,18 +303,3 @@ def _needed(metrics: Metrics, phase: str, name: str) -> Curves:
     if curves is None:
         raise InputError(f"nothing to draw: metrics.jsonl has no line of phase {phase!r} with {name!r}")
     return curves
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    content = io.BytesIO()
-    with warnings.catch_warnings():  # letters that the font lacks are drawn as boxes; the page's tables have them
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(content, format="png", metadata={"Software": None})
-    write_whole(path, content.getvalue())
-    return path

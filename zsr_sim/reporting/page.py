@@ -22,7 +22,6 @@ from zsr_sim.evaluation.verdict import VERDICT_RULE, verdict_sentence
 from zsr_sim.reporting.bars import metric_bars, segment_bars, world_bars
 from zsr_sim.reporting.evidence import Section, policy_sentence, sections
 from zsr_sim.reporting.figures import (
-    DPI,
     GENERATOR_PANELS,
     POLICY_PANELS,
     Curves,
@@ -34,6 +33,7 @@ from zsr_sim.reporting.figures import (
     reward_curve,
 )
 from zsr_sim.reporting.numbers import against, decimals, p_value, relative_to, signed, with_interval
+from zsr_sim.reporting.style import DPI
 from zsr_sim.runs import METRICS, read_manifest, read_metrics, read_results, read_walks, write_whole
 
 REPORT = "report.html"

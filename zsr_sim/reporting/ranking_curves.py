@@ -10,29 +10,29 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
-from zsr_sim.reporting.figures import _BASELINES, _STYLE, BLUE, GREY, _figure, _save, _short
+from zsr_sim.reporting.style import BASELINES, BLUE, GREY, STYLE, new_figure, save, short
 
 TITLES = {"warm": "next item, all new items", "cold": "held-out items, among themselves"}
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def ranking_curves(protocols: Mapping[str, Any], path: Path) -> Path:
     """Draw, for each protocol of results.json, the ROC and the precision-recall curves and write them as a PNG."""
-    figure = _figure(9.5, 3.9 * len(protocols))
+    figure = new_figure(9.5, 3.9 * len(protocols))
     for row, (protocol, found) in enumerate(protocols.items()):
         left = figure.add_subplot(len(protocols), 2, 2 * row + 1)
         right = figure.add_subplot(len(protocols), 2, 2 * row + 2)
-        styles = itertools.chain([(BLUE, "-")], itertools.cycle(_BASELINES))
+        styles = itertools.chain([(BLUE, "-")], itertools.cycle(BASELINES))
         for (name, agent), (colour, dashes) in zip(found["agents"].items(), styles, strict=False):
             line: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 1.5}
             roc, pr, metrics = agent["curves"]["roc"], agent["curves"]["precision_recall"], agent["metrics"]
-            said = f"{_short(name)} {metrics['roc_auc']['mean']:.3f}"
+            said = f"{short(name)} {metrics['roc_auc']['mean']:.3f}"
             left.plot(roc["false_positive_rate"], roc["true_positive_rate"], label=said, **line)
-            said = f"{_short(name)} {metrics['pr_auc']['mean']:.4f}"
+            said = f"{short(name)} {metrics['pr_auc']['mean']:.4f}"
             right.plot(pr["recall"], pr["precision"], label=said, **line)
         _finish_roc(left, f"{protocol}: {TITLES.get(protocol, protocol)}")
         _finish_precision_recall(right, found["users"], found["trials"])
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _finish_roc(axes: Axes, title: str) -> None:

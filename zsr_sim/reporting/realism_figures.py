@@ -8,20 +8,20 @@ from typing import Any
 
 import matplotlib
 
-from zsr_sim.reporting.figures import _STYLE, BLUE, GREY, VERMILLION, _figure, _save
+from zsr_sim.reporting.style import BLUE, GREY, STYLE, VERMILLION, new_figure, save
 
 _FARTHEST = 3.0  # half-widths of an interval: beyond, a dot stands at the edge
 _QUESTIONS = {"unseen": "consumed above random unseen items", "liked": "liked above disliked items"}
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def realism_figure(realism: Mapping[str, Any], path: Path) -> Path:
     """Each statistic's real value on the scale of the simulated 95 % interval, as a PNG; misses first, in vermillion.
 
     realism: `realism` or `clicks` of results.json.
     """
     lines = [line for line in realism["statistics"] if line["interval"][0] is not None]
-    figure = _figure(9.0, 1.2 + 0.23 * len(lines))
+    figure = new_figure(9.0, 1.2 + 0.23 * len(lines))
     axes = figure.add_subplot()
     axes.axvspan(-1, 1, color=BLUE, alpha=0.15, linewidth=0)
     right = axes.get_yaxis_transform()  # x as a share of the axes' width, y as data
@@ -40,14 +40,14 @@ def realism_figure(realism: Mapping[str, Any], path: Path) -> Path:
     inside = sum(line["inside"] for line in realism["statistics"])
     figure.suptitle(f"{inside} of {len(realism['statistics'])} statistics of the later part of the log are inside",
                     x=0.01, ha="left", fontsize=10)  # fmt: skip
-    return _save(figure, path)
+    return save(figure, path)
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def preference_figure(preference: Mapping[str, Any], path: Path) -> Path:
     """AUC of each model on held-out interactions, warm and cold items, with 95 % intervals, as a PNG."""
     asked = [q for q in _QUESTIONS if any(row[kind][q] for row in preference["rows"] for kind in ("warm", "cold"))]
-    figure = _figure(4.6 * max(len(asked), 1) + 1.0, 1.2 + 0.42 * len(preference["rows"]))
+    figure = new_figure(4.6 * max(len(asked), 1) + 1.0, 1.2 + 0.42 * len(preference["rows"]))
     for place, question in enumerate(asked, 1):
         axes = figure.add_subplot(1, len(asked), place)
         for kind, colour, shift in (("warm", BLUE, -0.12), ("cold", VERMILLION, 0.12)):
@@ -63,4 +63,4 @@ def preference_figure(preference: Mapping[str, Any], path: Path) -> Path:
         axes.grid(visible=False, axis="y")
         axes.set(title=_QUESTIONS[question], xlabel="AUC (0.5: a guess)")
         axes.legend(loc="best", fontsize=8, frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
