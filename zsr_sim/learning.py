@@ -254,9 +254,9 @@ def load_trained(folder: Path, name: str, scene: Scene) -> Agent:
             f"{scene.encoder} (or by other weights of that name); name the same one with --encoder"
         )
     try:
-        settings = Settings.model_validate(meta["settings"]).model_copy(update={"world": scene.settings})
-        seen = Settings.model_validate(meta["settings"]).world
-        space = ItemSpace(tensors["space.components"].numpy(), seen.centred, seen.normalised)
+        trained = Settings.model_validate(meta["settings"])
+        settings = trained.model_copy(update={"world": scene.settings})
+        space = ItemSpace(tensors["space.components"].numpy(), trained.world.centred, trained.world.normalised)
         retrieval = Retrieval(
             space.project(scene.text_vectors), scene.retrieval.popularity, shelf=scene.retrieval.shelf
         )
