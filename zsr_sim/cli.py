@@ -266,8 +266,8 @@ def bench(
         str | None, typer.Option("--llm-users", metavar="MODEL", help="measure users who are asked: smollm2, a folder")
     ] = None,
     log: Annotated[
-        int, typer.Option(min=0, metavar="IMPRESSIONS", help="measure `evaluate policy` on a log of so many")
-    ] = 0,
+        int | None, typer.Option(min=1, metavar="IMPRESSIONS", help="measure `evaluate policy` on a log of so many")
+    ] = None,
     repetitions: Annotated[
         int | None, typer.Option(min=1, help="of each measurement [default: 5]", show_default=False)
     ] = None,

@@ -274,7 +274,7 @@ def load_settings(
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise InputError("; ".join(_explain(e) for e in error.errors()[:3])) from None
+        raise InputError("; ".join(explain(e) for e in error.errors()[:3])) from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -300,7 +300,7 @@ def _scalar(text: str) -> Any:
         return text.strip()
 
 
-def _explain(error: Any) -> str:
+def explain(error: Any) -> str:
     """One pydantic error as a sentence."""
     path = [str(part) for part in error["loc"]]
     name = ".".join(path)

@@ -189,7 +189,7 @@ def make_scene(
     n = len(dataset.catalogue)
     if n < settings.slate_size:
         raise InputError(
-            f"{dataset.catalogue.name} has {n} items, a page needs {settings.slate_size}; "
+            f"{dataset.catalogue.name} has {n} item{'s' * (n != 1)}, a page needs {settings.slate_size}; "
             f"add items or lower it with --set world.slate_size={n}"
         )
     text_encoder = load_encoder(encoder)

@@ -65,7 +65,7 @@ def test_it_leaves_a_run_folder(found: dict[str, Any]) -> None:
     [
         ("poolled", "history.encoder is 'poolled'; one of pooled, attention, text, causal expected; did you mean"),
         ("pooled?dekay=1", "'dekay' is no setting; did you mean 'decay'?"),
-        ("pooled?decay=2", "--histories pooled?decay=2: Input should be less than or equal to 1"),
+        ("pooled?decay=2", "--histories pooled?decay=2: setting decay: input should be less than or equal to 1, found"),
         ("causal", "reads in both directions at once; name a causal model, such as --encoder smollm2"),
     ],
 )

@@ -21,7 +21,7 @@ class Request:
     histories: bool = False
     encoders: bool = False
     llm_users: str | None = None
-    log: int = 0
+    log: int | None = None
     config: Path | None = None
     assignments: list[str] | None = None
 
@@ -29,7 +29,7 @@ class Request:
         """The option that says what to measure, "" for the whole loop; raises InputError for options that clash."""
         chosen = {
             "--world": self.world is not None, "--histories": self.histories, "--encoders": self.encoders,
-            "--llm-users": self.llm_users is not None, "--log": self.log > 0,
+            "--llm-users": self.llm_users is not None, "--log": self.log is not None,
         }  # fmt: skip
         modes = [name for name, asked in chosen.items() if asked]
         if len(modes) > 1:
@@ -62,7 +62,7 @@ def run_bench(request: Request, shown: Screen) -> dict[str, Any]:
         from zsr_sim.benches.llm_users import bench_llm_users
 
         return bench_llm_users(data, request.llm_users or "", repetitions, shown.line)
-    if mode == "--log":
+    if request.log is not None:
         from zsr_sim.benches.logs import bench_log
 
         return bench_log(data, request.log, shown.line)

@@ -24,7 +24,7 @@ from zsr_sim.benches.histories import play
 from zsr_sim.commands.job import Configured, luck_of
 from zsr_sim.commands.rankers import Ranker
 from zsr_sim.commands.ranking import Question, ground_of, try_protocols
-from zsr_sim.config import HistorySettings, Settings
+from zsr_sim.config import HistorySettings, Settings, explain
 from zsr_sim.console import Phases, Screen, aligned
 from zsr_sim.encoders.causal import require_causal
 from zsr_sim.errors import InputError, nearest
@@ -96,7 +96,7 @@ def history_of(spec: str, settings: HistorySettings) -> HistorySettings:
     try:
         return HistorySettings.model_validate(settings.model_dump() | changes | {"encoder": name})
     except ValidationError as error:
-        raise InputError(f"--histories {spec}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        raise InputError(f"--histories {spec}: {explain(error.errors()[0])}") from None
 
 
 def _able(

@@ -68,9 +68,12 @@ class Outcome:
 def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen, resume: bool = False) -> Outcome:
     """Train an agent once for each seed; then try all of them, and the baselines, on users never trained on.
 
-    resume: go on with the run in `out`, if there is one, where it was stopped.
+    resume: go on with the run in `out`, if there is one, where it was stopped: so that one command both begins and
+    goes on.
     """
-    resume = resume and holds_run(out)
+    if resume and not holds_run(out):
+        screen.line(f"--resume: {out} holds no run yet, so this one begins")
+        resume = False
     if not resume:
         require_free(out)
     settings = job.settings()

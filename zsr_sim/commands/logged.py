@@ -38,6 +38,8 @@ def read_source(path: Path, data: str | None = None, histories: Path | None = No
     path: impressions, a file or a folder. data: whose catalogue the log's items are of; None: as the log says.
     histories: interactions from before; None: as the log says, or those of the catalogue's data set.
     """
+    if not path.exists():
+        raise InputError(f"--log {path} is not there; expected impressions, a file or a folder")
     facts, notes = facts_of(path), list[str]()
     data = data or (str(path) if path.is_dir() else facts.get("data", ""))
     if not data:
