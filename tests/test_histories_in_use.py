@@ -1,7 +1,6 @@
 """A named history encoder in environments and in runs: what strategies read is what it writes, also after a reload."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import gymnasium
@@ -12,8 +11,8 @@ from safetensors.numpy import load_file
 
 import zsr_sim  # noqa: F401  # registers the environments
 
-from tests.command_line import at, zsr_sim as command  # isort: skip
-from tests.small_data import ASSIGNMENTS, small_settings, write_items, write_log
+from tests.command_line import zsr_sim as command  # isort: skip
+from tests.small_data import ASSIGNMENTS, small_settings
 from zsr_sim.agents.registry import find_agent
 from zsr_sim.config import HistorySettings
 from zsr_sim.encoders.attention import AttentionHistories
@@ -23,15 +22,7 @@ from zsr_sim.errors import InputError
 from zsr_sim.experiment import make_scene
 
 ATTENTION = ("history.encoder=attention", "history.steps=12", "history.hidden=8")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def at_the_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    place = tmp_path_factory.mktemp("histories")
-    write_items(place / "data")
-    write_log(place / "data")
-    with at(place):
-        yield
+pytestmark = pytest.mark.usefixtures("small_place")
 
 
 def test_environments_observe_what_the_encoder_writes() -> None:

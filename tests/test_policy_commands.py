@@ -3,7 +3,6 @@
 import gzip
 import importlib.util
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,12 @@ import pandas as pd
 import pytest
 from typer.testing import Result
 
-from tests.command_line import at, zsr_sim
-from tests.small_data import ASSIGNMENTS, N_ITEMS, write_items, write_log
+from tests.command_line import zsr_sim
+from tests.small_data import ASSIGNMENTS, N_ITEMS
 from zsr_sim.runs import read_results
 
 USERS = 150
-
-
-@pytest.fixture(scope="module", autouse=True)
-def at_the_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    place = tmp_path_factory.mktemp("policy")
-    write_items(place / "data")
-    write_log(place / "data")
-    with at(place):
-        yield
+pytestmark = pytest.mark.usefixtures("small_place")
 
 
 def write(out: str, *words: str, agent: str = "similarity", code: int = 0) -> Result:
@@ -39,7 +30,7 @@ def evaluate(log: str, *words: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def facts(at_the_place: None) -> dict[str, Any]:
+def facts(small_place: Path) -> dict[str, Any]:
     words = ("--explore", "0.4", "--value-of", "similarity", "random", "--json")
     found: dict[str, Any] = json.loads(write("log.parquet", *words).stdout)
     return found

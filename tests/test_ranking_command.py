@@ -1,15 +1,14 @@
 """`zsr-sim evaluate ranking` as a person meets it."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import Result
 
-from tests.command_line import at, zsr_sim
-from tests.small_data import ASSIGNMENTS, N_ITEMS, N_USERS, write_items, write_log
+from tests.command_line import zsr_sim
+from tests.small_data import ASSIGNMENTS, N_ITEMS, N_USERS, write_items
 from zsr_sim.runs import read_manifest
 
 NOT_FINITE = """
@@ -28,14 +27,9 @@ class Broken:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def at_the_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    place = tmp_path_factory.mktemp("ranking")
-    write_items(place / "data")
-    write_log(place / "data")
-    write_items(place / "items-only")
-    (place / "not_finite.py").write_text(NOT_FINITE, encoding="utf-8")
-    with at(place):
-        yield
+def more_files(small_place: Path) -> None:
+    write_items(small_place / "items-only")
+    (small_place / "not_finite.py").write_text(NOT_FINITE, encoding="utf-8")
 
 
 def ranking(*words: str, data: str = "data", code: int = 0) -> Result:
@@ -43,7 +37,7 @@ def ranking(*words: str, data: str = "data", code: int = 0) -> Result:
 
 
 @pytest.fixture(scope="module")
-def found(at_the_place: None) -> dict[str, Any]:
+def found(small_place: Path) -> dict[str, Any]:
     agents = ("--agents", "similarity", "random", "popularity")
     found: dict[str, Any] = json.loads(ranking(*agents, "--out", "runs/ranked", "--json").stdout)
     return found

@@ -4,7 +4,6 @@ import csv
 import gzip
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ import pandas as pd
 import pytest
 from typer.testing import Result
 
-from tests.command_line import at, zsr_sim
-from tests.small_data import ASSIGNMENTS, KINDS, N_ITEMS, TOPICS, write_items, write_log
+from tests.command_line import zsr_sim
+from tests.small_data import ASSIGNMENTS, KINDS, N_ITEMS, TOPICS, write_items
 from zsr_sim.catalogue import Catalogue
 from zsr_sim.datasets.histories import read_candidates, read_histories
 from zsr_sim.errors import InputError
@@ -36,15 +35,10 @@ HISTORIES = (
 
 
 @pytest.fixture(scope="module", autouse=True)
-def at_the_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    place = tmp_path_factory.mktemp("recommend")
-    write_items(place / "data")
-    write_log(place / "data")
-    write_items(place / "items-only")
-    (place / "last_first.py").write_text(PAGES, encoding="utf-8")
-    (place / "histories.csv").write_text(HISTORIES, encoding="utf-8")
-    with at(place):
-        yield
+def more_files(small_place: Path) -> None:
+    write_items(small_place / "items-only")
+    (small_place / "last_first.py").write_text(PAGES, encoding="utf-8")
+    (small_place / "histories.csv").write_text(HISTORIES, encoding="utf-8")
 
 
 def recommend(out: str, *words: str, agent: str = "similarity", data: str = "data", code: int = 0) -> Result:

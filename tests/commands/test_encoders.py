@@ -1,31 +1,22 @@
 """`zsr-sim evaluate encoders`: one table of text encoders and history encoders."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.command_line import at, zsr_sim
-from tests.small_data import ASSIGNMENTS, write_items, write_log
+from tests.command_line import zsr_sim
+from tests.small_data import ASSIGNMENTS
 from zsr_sim.runs import read_manifest
 
 SMALL = [*ASSIGNMENTS, "history.steps=10", "history.hidden=8"]
 WORDS = ("evaluate", "encoders", "--data", "data", "--visits", "12", "--users", "20")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def at_the_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    place = tmp_path_factory.mktemp("encoders")
-    write_items(place / "data")
-    write_log(place / "data")
-    with at(place):
-        yield
+pytestmark = pytest.mark.usefixtures("small_place")
 
 
 @pytest.fixture(scope="module")
-def found(at_the_place: None) -> dict[str, Any]:
+def found(small_place: Path) -> dict[str, Any]:
     histories = ("--histories", "pooled", "pooled?decay=0.5", "text?items=2", "attention", "causal")
     done = zsr_sim(*WORDS, *histories, "--out", "runs/table", "--json", "--set", *SMALL)
     table: dict[str, Any] = json.loads(done.stdout)

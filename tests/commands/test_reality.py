@@ -1,7 +1,6 @@
 """`compare --reality`: the order of strategies here, by off-policy estimate there, and in truth."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.command_line import at, zsr_sim
-from tests.small_data import ASSIGNMENTS, write_items, write_log
+from tests.command_line import zsr_sim
+from tests.small_data import ASSIGNMENTS
 
 OWN = """
 from zsr_sim.envs.observation import Decision
@@ -26,13 +25,8 @@ AGENTS = ("popularity", "random", "similarity", "worst:Worst")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def at_a_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    place = tmp_path_factory.mktemp("reality")
-    write_items(place / "data")
-    write_log(place / "data")
-    (place / "worst.py").write_text(OWN, encoding="utf-8")
-    with at(place):
-        yield
+def own_strategy(small_place: Path) -> None:
+    (small_place / "worst.py").write_text(OWN, encoding="utf-8")
 
 
 def compare(*words: str, agents: tuple[str, ...] = AGENTS, code: int = 0) -> str:
@@ -41,7 +35,7 @@ def compare(*words: str, agents: tuple[str, ...] = AGENTS, code: int = 0) -> str
 
 
 @pytest.fixture(scope="module")
-def drawn(at_a_place: None) -> tuple[str, dict[str, Any]]:
+def drawn(small_place: Path) -> tuple[str, dict[str, Any]]:
     said = compare("--reality", "drawn", "--follow", "--out", "runs/drawn")
     results: dict[str, Any] = json.loads(Path("runs/drawn/results.json").read_text(encoding="utf-8"))
     return said, results

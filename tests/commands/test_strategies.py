@@ -1,13 +1,12 @@
 """`zsr-sim evaluate strategies`: every strategy that has a name trains and plays, and one that fails is named."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.command_line import at, zsr_sim
-from tests.small_data import ASSIGNMENTS, write_items, write_log
+from tests.command_line import zsr_sim
+from tests.small_data import ASSIGNMENTS
 from zsr_sim.commands.strategies import every_strategy, over_worlds, table
 
 OWN = """
@@ -21,17 +20,11 @@ class Raises:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with small data and an agent that fails."""
-    folder = tmp_path_factory.mktemp("strategies")
-    write_items(folder / "data")
-    write_log(folder / "data")
-    (folder / "failing.py").write_text(OWN, encoding="utf-8")
-    with at(folder):
-        yield folder
+def own_strategy(small_place: Path) -> None:
+    (small_place / "failing.py").write_text(OWN, encoding="utf-8")
 
 
-def test_every_strategy_by_name_and_one_that_fails(place: Path) -> None:
+def test_every_strategy_by_name_and_one_that_fails(small_place: Path) -> None:
     names = every_strategy()
     assert {"random", "policy-gradient", "gan", "sb3:SAC", "linucb", "few-shot"} < set(names)
     said = zsr_sim(
@@ -46,7 +39,7 @@ def test_every_strategy_by_name_and_one_that_fails(place: Path) -> None:
     assert world["strategies"]["oracle-planner"]["gap_closed"]["mean"] == pytest.approx(1.0)
     for row in world["strategies"].values():
         assert row["return"]["ci95"][0] <= row["return"]["mean"] <= row["return"]["ci95"][1]
-    lines = (place / "runs/all/table.md").read_text(encoding="utf-8").splitlines()
+    lines = (small_place / "runs/all/table.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2 + len(names) + 1
     assert lines[-1] == "| `failing:Raises` | failed |  |"
 
@@ -69,7 +62,7 @@ def test_the_table_and_the_share_over_worlds_by_hand() -> None:
     ]
 
 
-def test_few_shot_curves_by_one_command(place: Path) -> None:
+def test_few_shot_curves_by_one_command(small_place: Path) -> None:
     said = zsr_sim(
         *("evaluate", "few-shot", "--data", "data", "--sizes", "1", "3", "--seeds", "0", "1", "--out", "runs/few"),
         *("--json", "--set", *ASSIGNMENTS),
@@ -81,10 +74,10 @@ def test_few_shot_curves_by_one_command(place: Path) -> None:
         seeds = [row[size] for row in few["seeds"]]
         assert few["interquartile_mean"][size] == pytest.approx(sum(seeds) / 2)
         assert [few["ci95"][0][size], few["ci95"][1][size]] == pytest.approx([min(seeds), max(seeds)])
-    assert (place / "runs/few/figures/few_interactions.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (small_place / "runs/few/figures/few_interactions.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_an_agent_without_scores_cannot_be_ranked(place: Path) -> None:
+def test_an_agent_without_scores_cannot_be_ranked(small_place: Path) -> None:
     said = zsr_sim(
         *("evaluate", "few-shot", "--data", "data", "--agents", "sb3:PPO", "--sizes", "1", "--out", "runs/none"),
         *("--set", *ASSIGNMENTS), code=2,
@@ -92,7 +85,7 @@ def test_an_agent_without_scores_cannot_be_ranked(place: Path) -> None:
     assert "sb3:PPO has no scores to rank by" in said.output
 
 
-def test_top_k_learns_from_a_log_that_was_written(place: Path) -> None:
+def test_top_k_learns_from_a_log_that_was_written(small_place: Path) -> None:
     small = ("--set", *ASSIGNMENTS)
     zsr_sim(
         *("log", "--data", "data", "--agent", "similarity", "--explore", "0.5", "--users", "30"),
@@ -103,7 +96,7 @@ def test_top_k_learns_from_a_log_that_was_written(place: Path) -> None:
         *(*small, "agent.algorithm=top-k", "agent.log=log.csv"),
     )
     figures = json.loads(said.stdout)["training"]["policy-gradient"]["0"]["policy"]
-    told = json.loads((place / "log.json").read_text(encoding="utf-8"))
+    told = json.loads((small_place / "log.json").read_text(encoding="utf-8"))
     assert figures["return"] * 30 == pytest.approx(told["clicks_per_page"]["mean"] * told["pages"])
     said = zsr_sim(
         *("train", "--data", "data", "--agent", "policy-gradient", "--users", "20", "--out", "runs/other", *small),
