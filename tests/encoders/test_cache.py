@@ -110,16 +110,57 @@ def test_cut_texts_are_reported_and_said_once(cache: VectorCache, caplog: pytest
     assert caplog.messages == ["2 of 3 texts are longer than hash reads and were cut"]
 
 
-def test_long_work_is_kept_in_several_shards(cache: VectorCache, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_module, "SHARD_TEXTS", 15)
-    calls: list[tuple[int, int]] = []
-    encode_texts(TEXTS, HashEncoder(), cache, progress=lambda *call: calls.append(call))
-    assert calls == [(15, 40), (30, 40), (40, 40)]
-    assert len(shards_of(cache)) == 3
+
+
+@pytest.fixture
+def mapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "MAPPED_BYTES", 0)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_long_work_is_kept_in_small_shards_and_in_one_when_it_is_done(cache: VectorCache) -> None:
+    calls: list[tuple[int, int, int]] = []
+    encode_texts(TEXTS, HashEncoder(), cache, progress=lambda *call: calls.append((*call, len(shards_of(cache)))))
+    assert calls == [(15, 40, 0), (30, 40, 1), (40, 40, 2)]
+    assert len(shards_of(cache)) == 1
     shuffled = [TEXTS[row] for row in np.random.default_rng(0).permutation(40)]
     vectors, report = encode_texts(shuffled, HashEncoder(), cache)
     assert report.cached == 40
     assert np.array_equal(vectors, vectors_of(shuffled))
+
+
+@pytest.mark.usefixtures("small_shards", "mapped")
+def test_vectors_that_lie_as_asked_are_the_file_and_stay_what_they_are(cache: VectorCache) -> None:
+    encode_texts(["other", *TEXTS], HashEncoder(), cache)
+    (shard,) = shards_of(cache)
+    before = shard.read_bytes()
+    vectors, report = encode_texts(TEXTS, HashEncoder(), cache)
+    assert report == EncodeReport(encoded=0, cached=40, truncated=0)
+    assert not vectors.flags.owndata
+    shard.unlink()
+    assert np.array_equal(vectors, vectors_of(TEXTS))
+    shard.write_bytes(before)
+    vectors, _ = encode_texts(TEXTS, HashEncoder(), cache)
+    vectors[:] = 0  # the caller's own
+    assert shard.read_bytes() == before
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_small_shards_stay_where_one_cannot_be_written(
+    cache: VectorCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    vectors, _ = encode_texts(TEXTS, HashEncoder(), cache)
+    assert np.array_equal(vectors, vectors_of(TEXTS))
+    assert len(shards_of(cache)) == 3
+    assert "No space left on device" in caplog.text
+    assert encode_texts(TEXTS, HashEncoder(), cache)[1].cached == 40
 
 
 @settings(deadline=None)  # files and threads, on a machine that others use
@@ -168,9 +209,12 @@ HEADER, DIGESTS, CHECKS = 24, 40 * 32, 40 * 8
     ids=["magic", "count", "dimensions", "digest", "digest end", "check", "first vector", "last vector"],
 )
 @pytest.mark.parametrize("bit", [1, 128])
+@pytest.mark.parametrize("mapped_bytes", [0, 1 << 20], ids=["mapped", "copied"])
 def test_a_flipped_bit_is_never_read_as_a_vector(
-    cache: VectorCache, at: int, bit: int, caplog: pytest.LogCaptureFixture
-) -> None:
+    cache: VectorCache, at: int, bit: int, mapped_bytes: int, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(cache_module, "MAPPED_BYTES", mapped_bytes)
     encode_texts(TEXTS, HashEncoder(), cache)
     (shard,) = shards_of(cache)
     content = bytearray(shard.read_bytes())

@@ -10,6 +10,8 @@ then
 
 A shard's name is the hash of its content, so two processes never collide; a killed one leaves at most a file that no
 one reads; and an entry whose check fails is never handed out: its shard is removed and its texts are encoded again.
+Long work is kept in small shards while it goes on, and in one when it is done, in the order it was asked in: so a
+second run need not copy it, its vectors are the mapped file.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -41,7 +43,7 @@ MAGIC = b"zsrvec1\n"
 HEADER = struct.Struct("<8sQQ")  # magic, count, dimensions
 SUFFIX = ".vectors"
 SHARD_TEXTS = 2048  # texts per shard: what a kill can lose
-_MOST_THREADS = 4  # memory is what limits, not cores
+MAPPED_BYTES = 64 << 20  # vectors of one shard that are handed out as they lie in the file; less is copied
 FOLDER_VARIABLE = "ZSR_SIM_CACHE"
 
 
@@ -70,7 +72,8 @@ class Shard:
             expected = HEADER.size + count * (5 * 8 + dimensions * 4)
             if magic != MAGIC or found_dimensions != dimensions or size != expected or count == 0:
                 raise DamagedShardError(f"{size} bytes with header {header!r}, expected {expected} and d={dimensions}")
-            content: NDArray[np.uint8] = np.memmap(file, dtype=np.uint8, mode="r", offset=HEADER.size)
+            # "c": who writes to the vectors writes to memory of their own, never to the file.
+            content = np.memmap(file, dtype=np.uint8, mode="c", offset=HEADER.size).view(np.ndarray)
         digests = content[: count * 32].view("<u8").reshape(count, 4)
         checks = content[count * 32 : count * 40].view("<u8")
         vectors = content[count * 40 :].view("<f4").reshape(count, dimensions)
@@ -98,50 +101,48 @@ class VectorCache:
         Returns:
             Vectors float32 (n, d_text), meaningless where not found; and found, bool (n,).
         """
-        vectors = np.empty((len(digests), dimensions), dtype=np.float32)
-        found = np.zeros(len(digests), dtype=np.bool_)
         shards = self._open_shards(fingerprint, dimensions)
-        while shards:
-            parts = list(_located(shards, digests))
-            # Copying and checking is memory traffic, for which numpy lets other threads run.
-            with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as threads:
-                sound = list(threads.map(lambda part: _copy(part, digests, vectors), parts))
-            for _, _, wanted in parts:
-                found[wanted] = True
-            damaged = [shard for (shard, _, _), whole in zip(parts, sound, strict=True) if not whole]
+        while True:
+            vectors, found, damaged = _read(shards, digests, dimensions)
+            if not damaged:
+                return vectors, found
             for shard in damaged:
                 _discard(shard.path, "an entry does not match its checksum")
-            if not damaged:
-                break
             # What the damaged ones gave is forgotten; a sound shard may hold the same text.
-            found[:] = False
             shards = [shard for shard in shards if shard not in damaged]
-        return vectors, found
 
-    def put(self, fingerprint: str, digests: Digests, vectors: Vectors) -> None:
-        """Keep vectors float32 (n, d_text) under their digests uint64 (n, 4), as one new shard. Raises OSError."""
+    def put(self, fingerprint: str, digests: Digests, vectors: Vectors, in_place_of: Sequence[Path] = ()) -> Path:
+        """Keep vectors float32 (n, d_text), n > 0, under their digests uint64 (n, 4), as one new shard.
+
+        in_place_of: shards that it holds all entries of, removed when it is on disk. Returns its path. Raises OSError.
+        """
         count, dimensions = vectors.shape
-        if count == 0:
-            return
-        content = b"".join(
-            (
-                HEADER.pack(MAGIC, count, dimensions),
-                digests.astype("<u8").tobytes(),
-                _checks(digests, vectors).astype("<u8").tobytes(),
-                vectors.astype("<f4").tobytes(),
-            )
-        )
         folder = self.folder / fingerprint
         folder.mkdir(parents=True, exist_ok=True)
-        # No fsync: after a power cut a shard may be damaged, which `get` detects; cheaper than syncing every one.
+        parts: list[bytes | NDArray[Any]] = [HEADER.pack(MAGIC, count, dimensions), digests.astype("<u8", copy=False)]
+        parts += [_checks(digests, vectors).astype("<u8", copy=False), vectors.astype("<f4", copy=False)]
+        content = hashlib.sha256()
         with tempfile.NamedTemporaryFile(dir=folder, prefix="unfinished-", delete=False) as aside:
             try:
-                aside.write(content)
+                for part in parts:
+                    data = part if isinstance(part, bytes) else np.ascontiguousarray(part).reshape(-1).data
+                    content.update(data)
+                    aside.write(data)
+                if in_place_of:
+                    # Without others to fall back on. Else: after a power cut a shard may be damaged, which `get`
+                    # detects; cheaper than syncing every one.
+                    aside.flush()
+                    os.fsync(aside.fileno())
                 aside.close()
-                os.replace(aside.name, folder / f"{hashlib.sha256(content).hexdigest()[:32]}{SUFFIX}")
+                path = folder / f"{content.hexdigest()[:32]}{SUFFIX}"
+                os.replace(aside.name, path)
             except BaseException:
                 Path(aside.name).unlink(missing_ok=True)
                 raise
+        for old in in_place_of:
+            if old != path:
+                old.unlink(missing_ok=True)
+        return path
 
     def _open_shards(self, fingerprint: str, dimensions: int) -> list[Shard]:
         shards = []
@@ -186,23 +187,27 @@ def encode_texts(
     Raises:
         InputError: a text that the encoder cannot read.
     """
-    distinct = list(dict.fromkeys(texts))
-    vectors, found = _cached(distinct, encoder, cache)
-    missing = np.flatnonzero(~found)
+    vectors, found, cached = _cached(texts, encoder, cache)
+    missing = np.flatnonzero(~found).tolist()
+    first: dict[str, int] = {}  # row of each distinct text that the cache lacks
+    for row in missing:
+        first.setdefault(texts[row], row)
+    distinct = list(first.values())
     cut_before = encoder.truncated
-    for start in range(0, len(missing), SHARD_TEXTS):
-        rows = missing[start : start + SHARD_TEXTS]
-        batch = [distinct[row] for row in rows]
-        vectors[rows] = encoder.encode(batch, _shifted(progress, start, len(missing)))
-        if cache is not None:
-            cache = _kept(cache, encoder.fingerprint, text_digests(batch), vectors[rows])
-    encoded = len(missing)
-    report = EncodeReport(encoded, len(distinct) - encoded, encoder.truncated - cut_before)
+    writer = _Writer(cache, encoder.fingerprint)
+    for start in range(0, len(distinct), SHARD_TEXTS):
+        rows = distinct[start : start + SHARD_TEXTS]
+        batch = [texts[row] for row in rows]
+        vectors[rows] = encoder.encode(batch, _shifted(progress, start, len(distinct)))
+        writer.keep(batch, vectors[rows])
+    writer.merge([texts[row] for row in distinct], vectors if len(distinct) == len(texts) else vectors[distinct])
+    if len(distinct) < len(missing):
+        vectors[missing] = vectors[[first[texts[row]] for row in missing]]  # (missing, d_text)
+    report = EncodeReport(len(distinct), cached, encoder.truncated - cut_before)
     if report.truncated:
-        logger.warning("%d of %d texts are longer than %s reads and were cut", report.truncated, encoded, encoder.name)
-    if len(distinct) < len(texts):
-        place = {text: row for row, text in enumerate(distinct)}
-        vectors = vectors[[place[text] for text in texts]]  # (n, d_text)
+        logger.warning(
+            "%d of %d texts are longer than %s reads and were cut", report.truncated, report.encoded, encoder.name
+        )
     return vectors, report
 
 
@@ -213,22 +218,42 @@ def text_digests(texts: Sequence[str]) -> Digests:
     return np.frombuffer(joined, dtype="<u8").reshape(-1, 4)
 
 
-def _cached(texts: list[str], encoder: Encoder, cache: VectorCache | None) -> tuple[Vectors, NDArray[np.bool_]]:
+def _cached(
+    texts: Sequence[str], encoder: Encoder, cache: VectorCache | None
+) -> tuple[Vectors, NDArray[np.bool_], int]:
+    """What the cache holds of the texts, which these are, and how many distinct ones."""
     if cache is None:
-        return np.empty((len(texts), encoder.dimensions), dtype=np.float32), np.zeros(len(texts), dtype=np.bool_)
-    return cache.get(encoder.fingerprint, text_digests(texts), encoder.dimensions)
+        return np.empty((len(texts), encoder.dimensions), dtype=np.float32), np.zeros(len(texts), dtype=np.bool_), 0
+    digests = text_digests(texts)
+    vectors, found = cache.get(encoder.fingerprint, digests, encoder.dimensions)
+    known = np.sort(digests[found, 0])  # five times as fast as np.unique
+    return vectors, found, int((known[1:] != known[:-1]).sum()) + bool(len(known))
 
 
-def _kept(cache: VectorCache, fingerprint: str, digests: Digests, vectors: Vectors) -> VectorCache | None:
-    """Put vectors into the cache; returns the cache, or None where it cannot be written, so that this is said once."""
-    try:
-        cache.put(fingerprint, digests, vectors)
-    except OSError as error:
-        logger.warning(
-            "vector cache: %s cannot be written: %s; set %s to another", cache.folder, error, FOLDER_VARIABLE
-        )
-        return None
-    return cache
+@dataclass
+class _Writer:
+    """Keeps fresh vectors; a cache that cannot be written is said once and left alone."""
+
+    cache: VectorCache | None
+    fingerprint: str
+    written: list[Path] = field(default_factory=list)
+
+    def keep(self, texts: Sequence[str], vectors: Vectors, in_place_of: Sequence[Path] = ()) -> None:
+        """Write the vectors (n, d) of these texts as one shard."""
+        if self.cache is None:
+            return
+        try:
+            self.written.append(self.cache.put(self.fingerprint, text_digests(texts), vectors, in_place_of))
+        except OSError as error:
+            logger.warning(
+                "vector cache: %s cannot be written: %s; set %s to another", self.cache.folder, error, FOLDER_VARIABLE
+            )
+            self.cache = None
+
+    def merge(self, texts: Sequence[str], vectors: Vectors) -> None:
+        """One shard for all that was written, where there are several."""
+        if len(self.written) > 1:
+            self.keep(texts, vectors, in_place_of=tuple(self.written))
 
 
 def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:
@@ -244,16 +269,40 @@ def _checks(digests: Digests, vectors: Vectors) -> Words:
     return digests[:, 0] + bits
 
 
-def _copy(part: tuple[Shard, Rows, Rows], digests: Digests, vectors: Vectors) -> bool:
+def _read(shards: list[Shard], digests: Digests, dimensions: int) -> tuple[Vectors, NDArray[np.bool_], list[Shard]]:
+    """Vectors (n, d) and which were found (n,), and the shards of which an entry is not what was written."""
+    found = np.zeros(len(digests), dtype=np.bool_)
+    parts = list(_located(shards, digests)) if shards else []
+    if len(parts) == 1:
+        shard, rows, wanted = parts[0]
+        whole = len(wanted) == len(digests) and _consecutive(rows) and _consecutive(wanted)
+        if whole and shard.vectors.nbytes >= MAPPED_BYTES:
+            some = slice(rows[0], rows[-1] + 1)
+            sound = _sound(digests, shard.vectors[some], shard.digests[some], shard.checks[some])
+            return shard.vectors[some], ~found, [] if sound else [shard]
+    vectors = np.empty((len(digests), dimensions), dtype=np.float32)
+    damaged = []
+    # One thread: several that fill fresh memory wait for each other in the kernel.
+    for shard, rows, wanted in parts:
+        found[wanted] = True
+        if not _copy(shard, rows, wanted, digests, vectors):
+            damaged.append(shard)
+    return vectors, found, damaged
+
+
+def _copy(shard: Shard, rows: Rows, wanted: Rows, digests: Digests, vectors: Vectors) -> bool:
     """Copy entries of a shard to their places in `vectors` (n, d); returns whether they are what was written."""
-    shard, rows, wanted = part
-    if wanted[-1] - wanted[0] == len(wanted) - 1 and (np.diff(wanted) == 1).all():  # as they were written: one copy
+    if _consecutive(wanted):  # as they were written: one copy
         entries = vectors[wanted[0] : wanted[-1] + 1]
         np.take(shard.vectors, rows, axis=0, out=entries, mode="clip")  # "raise" would copy twice
     else:
         entries = shard.vectors[rows]  # (wanted, d)
         vectors[wanted] = entries
     return _sound(digests[wanted], entries, shard.digests[rows], shard.checks[rows])
+
+
+def _consecutive(rows: Rows) -> bool:
+    return bool(rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all())
 
 
 def _sound(digests: Digests, vectors: Vectors, stored_digests: Digests, stored_checks: Words) -> bool:
