@@ -22,7 +22,7 @@ from zsr_sim.encoders.cache import VectorCache, encode_texts
 from zsr_sim.encoders.models import built_in_folder
 from zsr_sim.encoders.text import Progress, Vectors, load_encoder
 
-TEXTS = 2000
+TEXTS = 10_000
 CACHED = 1_000_000
 VARIANTS = ("built-in", "built-in?precision=int8", "built-in?precision=bf16")
 THEIRS = "sentence-transformers"
