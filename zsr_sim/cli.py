@@ -260,6 +260,9 @@ def bench(
         str | None,
         typer.Option(metavar="[NAME]", help="measure the users alone, in a named world [everything]"),
     ] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="how long policy-gradient takes to earn what sb3:PPO comes to")
+    ] = False,
     histories: Annotated[bool, typer.Option("--histories", help="measure the loop with each history encoder")] = False,
     encoders: Annotated[bool, typer.Option("--encoders", help="measure text encoders and their cache")] = False,
     llm_users: Annotated[
@@ -278,7 +281,7 @@ def bench(
     """User-steps per second, encoder texts per second, on this machine; one of the options measures one part alone."""
     from zsr_sim.commands.bench import Request, run_bench
 
-    request = Request(data, repetitions, world, histories, encoders, llm_users, log, config, assignments)
+    request = Request(data, repetitions, world, training, histories, encoders, llm_users, log, config, assignments)
     found = run_bench(request, screen(as_json))
     say(found, indented(found), as_json)
 

@@ -13,11 +13,12 @@ from zsr_sim.errors import InputError
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asked for: at most one of world, histories, encoders, llm_users and log; else the whole loop."""
+    """What a person asked for: at most one of world, training, histories, encoders, llm_users and log; else the whole loop."""
 
     data: str | None
     repetitions: int | None
     world: str | None = None
+    training: bool = False
     histories: bool = False
     encoders: bool = False
     llm_users: str | None = None
@@ -28,8 +29,8 @@ class Request:
     def mode(self) -> str:
         """The option that says what to measure, "" for the whole loop; raises InputError for options that clash."""
         chosen = {
-            "--world": self.world is not None, "--histories": self.histories, "--encoders": self.encoders,
-            "--llm-users": self.llm_users is not None, "--log": self.log is not None,
+            "--world": self.world is not None, "--training": self.training, "--histories": self.histories,
+            "--encoders": self.encoders, "--llm-users": self.llm_users is not None, "--log": self.log is not None,
         }  # fmt: skip
         modes = [name for name, asked in chosen.items() if asked]
         if len(modes) > 1:
@@ -37,8 +38,9 @@ class Request:
         mode = modes[0] if modes else ""
         unused = {
             "--data": self.data is not None and mode == "--world",
-            "--repetitions": self.repetitions is not None and mode == "--log",
-            "--config and --set": bool(self.config or self.assignments) and mode not in ("", "--histories"),
+            "--repetitions": self.repetitions is not None and mode in ("--log", "--training"),
+            "--config and --set": bool(self.config or self.assignments)
+            and mode not in ("", "--training", "--histories"),
         }
         for name, idle in unused.items():
             if idle:
@@ -71,6 +73,10 @@ def run_bench(request: Request, shown: Screen) -> dict[str, Any]:
 
         return bench_encoders(data, repetitions, shown.line)
     settings = load_settings(request.config, request.assignments)
+    if mode == "--training":
+        from zsr_sim.benches.trainings import bench_training
+
+        return bench_training(data, settings, shown.line)
     if mode == "--histories":
         from zsr_sim.benches.histories import bench_histories
 
