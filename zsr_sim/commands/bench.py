@@ -10,10 +10,12 @@ from zsr_sim.config import load_settings
 from zsr_sim.console import Screen
 from zsr_sim.errors import InputError
 
+SETTABLE = ("", "--training", "--histories")  # modes that settings bear on
+
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asked for: at most one of world, training, histories, encoders, llm_users and log; else the whole loop."""
+    """What a person asked for: one of world, training, histories, encoders, llm_users and log, or the loop."""
 
     data: str | None
     repetitions: int | None
@@ -39,8 +41,7 @@ class Request:
         unused = {
             "--data": self.data is not None and mode == "--world",
             "--repetitions": self.repetitions is not None and mode in ("--log", "--training"),
-            "--config and --set": bool(self.config or self.assignments)
-            and mode not in ("", "--training", "--histories"),
+            "--config and --set": bool(self.config or self.assignments) and mode not in SETTABLE,
         }
         for name, idle in unused.items():
             if idle:
