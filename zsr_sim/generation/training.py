@@ -31,14 +31,16 @@ from zsr_sim.generation.monitors import health
 from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items, take
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences
+from zsr_sim.generation.softmax import cross_entropy
 
 Report = Callable[[int, int, dict[str, float]], None]
 """Called with (steps done, steps in all, figures so far)."""
 
 _LOG = logging.getLogger(__name__)
-_SOFTMAX_ITEMS = 4096  # larger catalogues are trained against the batch's own items and a sample
+_SOFTMAX_ITEMS = 20_000  # larger catalogues are trained against the batch's own items and a sample
 _SAMPLE = 1024
 _DROPOUT, _RESIDUAL_DROPOUT = 0.4, 0.3
+_TEXT_ONLY = 0.33  # share of the steps in which all items are told apart by their texts alone
 _RESIDUAL_DECAY = 0.01  # AdamW's weight decay of the residuals: items with little data stay near their text
 _WARM_UP = 50  # steps in which the learning rate rises
 _ADVERSARY = 0.2  # weight of the discriminator's word in adversarial steps
@@ -256,18 +258,28 @@ class GanTrainer:
         batch = self.log[rows]
         batch = batch[:, (batch >= 0).any(dim=0).nonzero()[0, 0].clamp(min=1) - 1 :]  # no columns of padding alone
         keep = self._known & (torch.rand(len(self._known), generator=self.rng) >= _RESIDUAL_DROPOUT)
+        keep &= torch.rand(1, generator=self.rng) >= _TEXT_ONLY
         items = self.gan.generator.items(self.table, keep)
         there = batch[:, 1:] >= 0
         points = self.gan.generator(items, batch[:, :-1], self._noise(len(batch)))[there]  # (k, HIDDEN)
-        target = batch[:, 1:][there]
-        if len(self._known) <= _SOFTMAX_ITEMS:
-            return nn.functional.cross_entropy(points @ items.points.T + items.bias, target)
-        sample = torch.randint(len(self._known), (_SAMPLE,), generator=self.rng)
-        among = torch.unique(torch.cat([target, sample]))  # sorted, as searchsorted needs
+        among, missed = self._contest(batch[:, 1:][there])
+        table = torch.cat([take(items.points, among), (take(items.bias, among) - missed)[:, None]], dim=1)
+        points = torch.cat([points, points.new_ones(len(points), 1)], dim=1)  # (k, HIDDEN + 1)
+        return cross_entropy(points, table, torch.searchsorted(among, batch[:, 1:][there]))
+
+    def _contest(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Among which items the next one has to be told, ascending, and the log of the chance of each to be there.
+
+        Only items that the log knows: to tell those that it does not from its own would be learned, too, and wrong.
+        """
+        known = self._known.nonzero()[:, 0]
+        if len(known) <= _SOFTMAX_ITEMS:
+            return known, torch.zeros(len(known))
+        sample = known[torch.randint(len(known), (_SAMPLE,), generator=self.rng)]
+        among = torch.unique(torch.cat([targets, sample]))  # sorted, as searchsorted needs
         # Sampled softmax: logits less the log of the chance to be among the sample (Jean et al. 2015, equation 11).
-        missed = (1 - self._share[among]) ** len(target) * (1 - 1 / len(self._known)) ** _SAMPLE
-        logits = points @ take(items.points, among).T + take(items.bias, among) - torch.log1p(-missed)
-        return nn.functional.cross_entropy(logits, torch.searchsorted(among, target))
+        missed = (1 - self._share[among]) ** len(targets) * (1 - 1 / len(known)) ** _SAMPLE
+        return among, torch.log1p(-missed)
 
     def _imagine(self, items: Items, data: Batch, rng: torch.Generator, drawing: Drawing) -> Written:
         """One sequence for each history."""
