@@ -29,6 +29,7 @@ from zsr_sim.encoders.space import ItemSpace
 from zsr_sim.envs.stage import Stage
 from zsr_sim.errors import InputError
 from zsr_sim.experiment import Scene
+from zsr_sim.generation.batches import Batch
 from zsr_sim.generation.candidates import CandidateSource, RetrievalCandidates
 from zsr_sim.generation.gan import Drawing, GeneratedCandidates, SequenceGan
 from zsr_sim.generation.networks import RECENT, Discriminator, Generator
@@ -165,6 +166,13 @@ def _train_gan(scene: Scene, settings: Settings, seed: int, report: OnProgress, 
         facts(GAN, scene, settings, seed) | {"gate": trainer.gan.threshold},
         {"generator": figures},
     )
+
+
+def train_gans(scene: Scene, settings: Settings, seed: int) -> tuple[Gan, Gan, Batch]:
+    """`gan` of one training, before and after its adversarial steps, and what was held out of it."""
+    trainer, _ = _train_generator(scene, settings, seed, _tell_nobody, Progress())
+    before, after = (Gan(_written(g, scene.retrieval, settings)) for g in (trainer.before_adversary, trainer.gan))
+    return before, after, trainer.held_out
 
 
 def _written(gan: SequenceGan, retrieval: Retrieval, settings: Settings) -> GeneratedCandidates:

@@ -14,6 +14,7 @@ from zsr_sim.agents.protocol import Scoring
 from zsr_sim.agents.sequential import LENGTH, SequenceModel, windows
 from zsr_sim.envs.observation import Observation
 from zsr_sim.errors import InputError
+from zsr_sim.generation import softmax
 from zsr_sim.generation.softmax import cross_entropy
 from zsr_sim.interactions import Interactions
 
@@ -85,7 +86,7 @@ def test_windows_cover_every_transition() -> None:
 
 
 def test_the_cross_entropy_and_its_gradients_are_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequential, "_CHUNK", 3)
+    monkeypatch.setattr(softmax, "_CHUNK", 3)
     generator = torch.Generator().manual_seed(0)
     states, table = torch.randn(10, 4, generator=generator), torch.randn(7, 4, generator=generator)
     targets = torch.randint(0, 7, (10,), generator=generator)
@@ -93,10 +94,7 @@ def test_the_cross_entropy_and_its_gradients_are_torchs_own(monkeypatch: pytest.
     expected: list[torch.Tensor | None] = []
     for results, mine in ((found, True), (expected, False)):
         s, t = states.clone().requires_grad_(), table.clone().requires_grad_()
-        if mine:
-            loss = cross_entropy(s, t, targets)
-        else:
-            loss = torch.nn.functional.cross_entropy(s @ t.T, targets)
+        loss = cross_entropy(s, t, targets) if mine else torch.nn.functional.cross_entropy(s @ t.T, targets)
         (2 * loss).backward()
         results += [loss, s.grad, t.grad]
     for mine_, torchs in zip(found, expected, strict=True):

@@ -27,20 +27,17 @@ from zsr_sim.generation.gan import (
     write,
     write_relaxed,
 )
+from zsr_sim.generation.likelihood import next_item_loss
 from zsr_sim.generation.monitors import health
-from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items, take
+from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences
-from zsr_sim.generation.softmax import cross_entropy
 
 Report = Callable[[int, int, dict[str, float]], None]
 """Called with (steps done, steps in all, figures so far)."""
 
 _LOG = logging.getLogger(__name__)
-_SOFTMAX_ITEMS = 20_000  # larger catalogues are trained against the batch's own items and a sample
-_SAMPLE = 1024
-_DROPOUT, _RESIDUAL_DROPOUT = 0.4, 0.3
-_TEXT_ONLY = 0.33  # share of the steps in which all items are told apart by their texts alone
+_DROPOUT = 0.4
 _RESIDUAL_DECAY = 0.01  # AdamW's weight decay of the residuals: items with little data stay near their text
 _WARM_UP = 50  # steps in which the learning rate rises
 _ADVERSARY = 0.2  # weight of the discriminator's word in adversarial steps
@@ -60,7 +57,8 @@ class GanTrainer:
     """Trains a generator and a discriminator on sequences; all randomness comes from `seed`.
 
     log: int32 (n, length), stretches of users' logs (`sequences.stretches`), for the likelihood of every next item.
-    train, held_out: pairs of history and continuation, of different users, for everything else.
+    train, held_out: pairs of history and continuation, of different users, for everything else. before_adversary: after
+    `run`, both players as the adversarial steps found them.
     """
 
     KEPT: ClassVar[tuple[str, ...]] = (
@@ -92,6 +90,7 @@ class GanTrainer:
             self._luck = torch.get_rng_state()
         self.gan.generator.eval()
         self._pre_trained = copy.deepcopy(self.gan.generator)  # what feedback is held to
+        self.before_adversary = self.gan
         rest = [p for name, p in self.gan.generator.named_parameters() if name != "residual"]
         groups: list[dict[str, Any]] = [
             {"params": rest},
@@ -116,6 +115,7 @@ class GanTrainer:
         self.calibrate()
         before = self.monitors()
         figures |= {f"{name}_before": value for name, value in before.items()}
+        self.before_adversary = copy.deepcopy(self.gan)
         if adversarial:
             report(likelihood + adversarial, total, figures | before)
         self._adversarial(likelihood + adversarial, total, figures, report)
@@ -253,33 +253,11 @@ class GanTrainer:
             _descend(self._generator_steps, self.gan.generator, self._next_items())
 
     def _next_items(self) -> Tensor:
-        """Mean loss of the next item at every position of a batch of the log, residuals dropped at random."""
+        """Mean loss of the next item at every position of a batch of the log."""
         rows = torch.randint(len(self.log), (self.settings.batch_size,), generator=self.rng)
         batch = self.log[rows]
         batch = batch[:, (batch >= 0).any(dim=0).nonzero()[0, 0].clamp(min=1) - 1 :]  # no columns of padding alone
-        keep = self._known & (torch.rand(len(self._known), generator=self.rng) >= _RESIDUAL_DROPOUT)
-        keep &= torch.rand(1, generator=self.rng) >= _TEXT_ONLY
-        items = self.gan.generator.items(self.table, keep)
-        there = batch[:, 1:] >= 0
-        points = self.gan.generator(items, batch[:, :-1], self._noise(len(batch)))[there]  # (k, HIDDEN)
-        among, missed = self._contest(batch[:, 1:][there])
-        table = torch.cat([take(items.points, among), (take(items.bias, among) - missed)[:, None]], dim=1)
-        points = torch.cat([points, points.new_ones(len(points), 1)], dim=1)  # (k, HIDDEN + 1)
-        return cross_entropy(points, table, torch.searchsorted(among, batch[:, 1:][there]))
-
-    def _contest(self, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Among which items the next one has to be told, ascending, and the log of the chance of each to be there.
-
-        Only items that the log knows: to tell those that it does not from its own would be learned, too, and wrong.
-        """
-        known = self._known.nonzero()[:, 0]
-        if len(known) <= _SOFTMAX_ITEMS:
-            return known, torch.zeros(len(known))
-        sample = known[torch.randint(len(known), (_SAMPLE,), generator=self.rng)]
-        among = torch.unique(torch.cat([targets, sample]))  # sorted, as searchsorted needs
-        # Sampled softmax: logits less the log of the chance to be among the sample (Jean et al. 2015, equation 11).
-        missed = (1 - self._share[among]) ** len(targets) * (1 - 1 / len(known)) ** _SAMPLE
-        return among, torch.log1p(-missed)
+        return next_item_loss(self.gan.generator, self.table, batch, self._known, self._share, self.rng)
 
     def _imagine(self, items: Items, data: Batch, rng: torch.Generator, drawing: Drawing) -> Written:
         """One sequence for each history."""
