@@ -44,7 +44,7 @@ from zsr_sim.trained import Learner, OnProgress, Trained, facts, item_keys, kept
 
 POLICY_GRADIENT, GAN = "policy-gradient", "gan"
 STABLE_BASELINES = "sb3:"
-HELD_OUT_SHARE, MOST_USERS, MOST_HELD_OUT = 0.1, 150, 500  # of the users, of them at most; and of their sequences
+HELD_OUT_SHARE, MOST_USERS, MOST_HELD_OUT = 0.05, 150, 500  # of the users, of them at most; and of their sequences
 FEWEST_SEQUENCES = 20
 
 
@@ -326,7 +326,7 @@ def _generated(
 
 def _sequences(scene: Scene, seed: int) -> tuple[NDArray[np.int32], Sequences, Sequences]:
     """The generator's sequences: the log to learn from, continuations in it, and continuations of held-out users."""
-    share = min(HELD_OUT_SHARE, MOST_USERS / max(scene.log.n_users, 1))
+    share = min(HELD_OUT_SHARE, MOST_USERS / max(int((np.diff(scene.log.starts) > 0).sum()), 1))
     parts = scene.log.split_users(share, seed)  # by user: one user's sequences share items
     held_out, train = (continuations(part, scene.world.slate_size) for part in parts)
     log = stretches(parts[1], RECENT + 1)

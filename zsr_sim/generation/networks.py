@@ -95,10 +95,10 @@ class Generator(nn.Module):
     point[t] = norm(state[t]) + C noise; logits of the item after t: point[t] . item[i] + bias[i].
     `appeal` is what a log knows of an item's popularity, 0 for an item that no log has seen.
 
-    Before any training A turns x, of more than HIDDEN dimensions the first ones, the MLP says little, and a hop adds the
-    recency-weighted mean: it begins as the cosine with the pooled history. The MLP forgets inputs and units at random,
-    so that it cannot learn items by heart. Both serve items that no log has seen: after 400 steps their HR@10 is 1.5
-    times that of the cosine (MovieTweetings, ml-latest-small); without either it falls below it as training goes on.
+    Before any training A turns x, of more than HIDDEN dimensions the first ones, the MLP says little, and a hop adds
+    the recency-weighted mean: it begins as the cosine with the pooled history. The MLP forgets inputs and units at
+    random, so that it cannot learn items by heart. Both serve items that no log has seen: after 400 steps their HR@10
+    is 1.5 times that of the cosine (MovieTweetings, ml-latest-small); without either it falls below it in time.
     """
 
     def __init__(self, dimensions: int, n_items: int = 0, dropout: float = 0.0) -> None:
