@@ -86,7 +86,8 @@ class Bayes:
     consumed after x_i; "popularity", p is proportional to 1 + how often x_i was consumed. A user without a history is
     answered by popularity: p(y) is proportional to 1 + how often y was consumed.
 
-    votes: where p(y | x) comes from; None for the item vectors, at `temperature`.
+    votes: where p(y | x) comes from; None for the item vectors, at `temperature`. items: of the history that vote, the
+    latest ones; 0: all.
     """
 
     retrieval: Retrieval
@@ -94,6 +95,7 @@ class Bayes:
     temperature: float = 0.1
     prior: Prior = "interest"
     votes: Votes | None = None
+    items: int = 0
 
     def __post_init__(self) -> None:
         self._votes: Votes = self.votes or TextVotes(self.retrieval.vectors, self.temperature)
@@ -114,12 +116,15 @@ class Bayes:
 
     def explain(self, observation: Observation, items: NDArray[np.int32]) -> NDArray[np.float64]:
         """Shares of the votes that were higher for the item than for others on average, float64 (n, length)."""
-        votes = self._votes.contributions(observation.histories, items)
-        return shares_of(self._weights(observation.histories) * votes, observation.histories)
+        weights = self._weights(observation.histories)
+        votes = self._votes.contributions(np.where(weights > 0, observation.histories, -1), items)
+        return shares_of(weights * votes, observation.histories)
 
     def _weights(self, histories: NDArray[np.int32]) -> NDArray[np.float64]:
         """M p(x_i), float64 (n, length); 0 at the padding."""
         there = histories >= 0
+        if self.items:
+            there &= there[:, ::-1].cumsum(axis=1)[:, ::-1] <= self.items
         if self.prior == "interest":
             p = np.broadcast_to(DECAY ** np.arange(histories.shape[1] - 1.0, -1, -1), histories.shape)
         else:

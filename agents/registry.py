@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from zsr_sim.agents.baselines import Popularity, Random, Recency, freshness_of
-from zsr_sim.agents.bayes import Bayes
+from zsr_sim.agents.bayes import Bayes, Votes
 from zsr_sim.agents.oracle import OracleMyopic, OraclePlanner
 from zsr_sim.agents.protocol import Agent, CheckedAgent
 from zsr_sim.agents.remote import SCHEMES, Remote
@@ -56,7 +56,14 @@ def _similarity(scene: Scene, settings: Settings) -> Agent:
 
 def _bayes(scene: Scene, settings: Settings) -> Agent:
     own = settings.bayes
-    return Bayes(scene.retrieval, scene.world.slate_size, own.temperature, own.prior)
+    votes: Votes | None = None
+    if own.likelihood:
+        from zsr_sim.encoders.cache import VectorCache  # only who asks for it waits for it
+        from zsr_sim.readers.model import load_causal_model
+        from zsr_sim.readers.votes import ModelVotes
+
+        votes = ModelVotes(load_causal_model(own.likelihood), scene.dataset.catalogue.titles, VectorCache())
+    return Bayes(scene.retrieval, scene.world.slate_size, own.temperature, own.prior, votes, own.items)
 
 
 def _myopic(scene: Scene, settings: Settings) -> Agent:

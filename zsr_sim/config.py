@@ -189,6 +189,8 @@ class BayesSettings(_Strict):
 
     temperature: float = Field(0.1, gt=0, description="of the votes; lower ones favour the nearest items more")
     prior: Literal["interest", "popularity"] = Field("interest", description="what gives a history item more to say")
+    items: int = Field(0, ge=0, description="latest items of the history that vote; 0: all")
+    likelihood: str = Field("", description="causal model that says p(y | x), such as smollm2; none: item vectors")
 
 
 class HybridSettings(_Strict):

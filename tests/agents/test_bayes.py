@@ -89,3 +89,14 @@ def test_votes_may_come_from_elsewhere() -> None:
     agent = Bayes(retrieval, 1, votes=Coins())
     assert np.exp(agent.scores(waiting([[-1, 0]]))[0]) == pytest.approx([1 / 8, 3 / 4, 1 / 8])
     assert agent.act(waiting([[-1, 0]])).slates.tolist() == [[1]]
+
+
+def test_only_the_latest_items_vote() -> None:
+    agent, latest = Bayes(RETRIEVAL, 2, items=2), Bayes(RETRIEVAL, 2)
+    long, short = waiting([[3, 3, 0, 1], [-1, -1, -1, 2]]), waiting([[-1, -1, 0, 1], [-1, -1, -1, 2]])
+    np.testing.assert_array_equal(agent.scores(long), latest.scores(short))
+    assert agent.act(long).slates.tolist() == [[2, 1], [1, 0]]  # one again, for want of others
+    shares = agent.explain(long, np.array([2, 2], dtype=np.int32))
+    np.testing.assert_array_equal(shares, latest.explain(short, np.array([2, 2], dtype=np.int32)))
+    assert shares[0, :2].tolist() == [0, 0]
+    assert shares[0, 2:].sum() == pytest.approx(1)

@@ -44,6 +44,21 @@ def test_likelihoods_are_those_of_a_plain_pass_over_prefix_and_line(asked: Causa
     assert np.ptp(expected) > 0.1  # the answers differ, so there was something to find
 
 
+def test_log_likelihoods_of_whole_lines_are_those_of_a_plain_pass(asked: CausalModel, tiny_causal: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_causal)
+    plain: Any = AutoModelForCausalLM.from_pretrained(tiny_causal)
+    lines = [*LINES, "heat"]  # the last one is a single token
+    for prefix in PREFIXES:
+        before = tokenizer(prefix, add_special_tokens=False)["input_ids"]
+        expected = []
+        for line in lines:
+            ids = tokenizer(line, add_special_tokens=False)["input_ids"]
+            with torch.inference_mode():
+                log_p = torch.log_softmax(plain(input_ids=torch.tensor([before + ids])).logits[0, :-1], dim=1)
+            expected.append(sum(float(log_p[len(before) - 1 + at, token]) for at, token in enumerate(ids)))
+        np.testing.assert_allclose(asked.log_likelihoods(prefix, lines), expected, rtol=1e-4)
+
+
 def test_an_answer_does_not_depend_on_its_company(asked: CausalModel) -> None:
     together = asked.answer(QUESTIONS, CLICK_ANSWERS)
     alone = np.concatenate([asked.answer([question], CLICK_ANSWERS) for question in reversed(QUESTIONS)])[::-1]

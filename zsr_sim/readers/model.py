@@ -90,6 +90,37 @@ class CausalModel:
                 found[[row for rows in some for row in rows]] = told
         return found
 
+    def log_likelihoods(self, prefix: str, lines: Sequence[str]) -> NDArray[np.float32]:
+        """Log-likelihood of each whole line after a prefix: the sum over its tokens, float32 (n,)."""
+        import torch
+        from transformers import DynamicCache
+
+        _, model = self._parts
+        tokens = self._tokens(lines, LINE_TOKENS)
+        found = np.empty(len(lines), dtype=np.float32)
+        with torch.inference_mode():
+            ids = torch.tensor(self._tokens([prefix], PREFIX_TOKENS), device=self.device)  # (1, length)
+            read = model.base_model(input_ids=ids, use_cache=True)
+            by_length = sorted(([row] for row in range(len(lines))), key=lambda rows: len(tokens[rows[0]]))
+            for pieces in _within(by_length, lambda rows: len(tokens[rows[0]]), _BATCH_TOKENS // 2):
+                rows = [row for piece in pieces for row in piece]
+                n, width = len(rows), len(tokens[rows[-1]])
+                batch, there = torch.zeros((n, width), dtype=torch.long), torch.zeros((n, width), dtype=torch.bool)
+                for at, row in enumerate(rows):  # padded right, where nothing that counts looks
+                    batch[at, : len(tokens[row])], there[at, : len(tokens[row])] = torch.tensor(tokens[row]), True
+                batch = batch.to(self.device)
+                hidden = read.last_hidden_state[:, -1:].expand(n, 1, -1)  # (n, 1, d), before the first token
+                if width > 1:
+                    cache = DynamicCache()
+                    for at, layer in enumerate(read.past_key_values.layers):
+                        cache.update(layer.keys.expand(n, -1, -1, -1), layer.values.expand(n, -1, -1, -1), at)
+                    further = model.base_model(input_ids=batch[:, :-1], past_key_values=cache, use_cache=True)
+                    hidden = torch.cat([hidden, further.last_hidden_state], dim=1)  # (n, width, d)
+                logits = model.get_output_embeddings()(hidden).float()  # (n, width, vocabulary)
+                log_p = logits.gather(2, batch[:, :, None])[:, :, 0] - logits.logsumexp(dim=2)  # (n, width)
+                found[rows] = (log_p.cpu() * there).sum(dim=1).numpy()
+        return found
+
     def forget(self) -> None:
         """Drop the prefixes that were read."""
         self._prefixes.clear()
