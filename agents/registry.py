@@ -21,8 +21,8 @@ from zsr_sim.config import Settings
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.experiment import Scene
 from zsr_sim.learning import STABLE_BASELINES, learners, load_trained, train_strategy
+from zsr_sim.progress import OnProgress
 from zsr_sim.runs import CHECKPOINTS, MANIFEST
-from zsr_sim.trained import OnProgress
 
 Make = Callable[[Scene, Settings], Agent]
 

@@ -38,9 +38,9 @@ from zsr_sim.generation.sequences import Sequences, continuations, stretches
 from zsr_sim.generation.training import GanTrainer
 from zsr_sim.log_learners import LOG_LEARNERS
 from zsr_sim.loop_learners import LOOP_LEARNERS, restore_top_k, train_top_k
-from zsr_sim.progress import Progress, run_updates
+from zsr_sim.progress import OnProgress, Progress, run_updates, under
 from zsr_sim.runs import load_checkpoint
-from zsr_sim.trained import Learner, OnProgress, Trained, facts, item_keys, kept, space_tensors, under
+from zsr_sim.trained import Learner, Trained, facts, item_keys, kept, space_tensors
 
 POLICY_GRADIENT, GAN = "policy-gradient", "gan"
 STABLE_BASELINES = "sb3:"

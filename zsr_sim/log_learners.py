@@ -14,8 +14,8 @@ from zsr_sim.agents.hybrid import Hybrid, train_hybrid
 from zsr_sim.agents.next_items import split_for_validation
 from zsr_sim.config import Settings
 from zsr_sim.experiment import Scene
-from zsr_sim.progress import Progress
-from zsr_sim.trained import Learner, OnProgress, Trained, item_keys, kept, under
+from zsr_sim.progress import OnProgress, Progress, under
+from zsr_sim.trained import Learner, Trained, item_keys, kept
 
 _PHASE = "log"
 

@@ -15,8 +15,8 @@ from zsr_sim.config import Settings
 from zsr_sim.experiment import Scene
 from zsr_sim.generation.candidates import RetrievalCandidates
 from zsr_sim.log_files import REWARDS, logged_pages
-from zsr_sim.progress import Progress, run_updates
-from zsr_sim.trained import Learner, OnProgress, Trained, kept, under
+from zsr_sim.progress import OnProgress, Progress, run_updates, under
+from zsr_sim.trained import Learner, Trained, kept
 
 
 def _proposals(scene: Scene, settings: Settings) -> RetrievalCandidates:

@@ -16,7 +16,9 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from zsr_sim.trained import OnProgress, under
+OnProgress = Callable[[str, int, int, dict[str, float]], None]
+"""Called with (phase, steps done, steps in all, figures so far); phases are "generator", "log" and "policy"."""
+
 
 Figures = dict[str, float]
 
@@ -137,3 +139,9 @@ def put_back(part: Keeps, tensors: dict[str, Tensor], facts: dict[str, Any]) -> 
             setattr(holder, last, dataclasses.replace(value, **{key: t.numpy() for key, t in own.items()}))
         else:
             setattr(holder, last, facts[name])
+
+
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one part, by its own names."""
+    start = f"{prefix}."
+    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}

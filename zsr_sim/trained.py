@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,13 +19,8 @@ from zsr_sim.config import Settings
 from zsr_sim.encoders.attention import AttentionHistories
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.experiment import Scene
+from zsr_sim.progress import OnProgress, Progress
 from zsr_sim.runs import Run
-
-if TYPE_CHECKING:
-    from zsr_sim.progress import Progress
-
-OnProgress = Callable[[str, int, int, dict[str, float]], None]
-"""Called with (phase, steps done, steps in all, figures so far); phases are "generator", "log" and "policy"."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +84,6 @@ def kept(
     tensors, own = agent.checkpoint()
     named = {f"agent.{name}": value for name, value in tensors.items()}
     return Trained(agent, named | space_tensors(scene), facts(kind, scene, settings, seed) | {"agent": own}, figures)
-
-
-def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of one part, by its own names."""
-    start = f"{prefix}."
-    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
 
 
 def item_keys(catalogue: Catalogue) -> NDArray[np.int64]:

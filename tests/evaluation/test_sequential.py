@@ -11,7 +11,7 @@ from zsr_sim.evaluation import multiplicity, sequential
 from zsr_sim.evaluation.comparison import Looks, compare_strategies
 from zsr_sim.evaluation.estimates import Estimate, estimate_mean
 from zsr_sim.evaluation.multiplicity import holm
-from zsr_sim.evaluation.sequential import anytime_p, at_look, boundary, tuned
+from zsr_sim.evaluation.sequential import anytime_p, boundary, tuned
 
 
 def test_doctests() -> None:
@@ -43,8 +43,8 @@ def test_tuned_is_where_the_boundary_is_low() -> None:
 
 def test_information_counts_what_the_data_tell() -> None:
     """Half the standard error is four times the information; without spread there is nothing to widen."""
-    assert at_look(Estimate(1.0, 0.5, 9), 1.0, 0.25).information == pytest.approx(tuned())
-    assert at_look(Estimate(1.0, 0.0, 9), 1.0, 0.25).information is None
+    assert Estimate(1.0, 0.5, 9).at_look(1.0, 0.25).information == pytest.approx(tuned())
+    assert Estimate(1.0, 0.0, 9).at_look(1.0, 0.25).information is None
 
 
 def test_holm_by_hand() -> None:
@@ -62,7 +62,7 @@ def false_alarms(looks: bool, repetitions: int = 400, block: int = 1_000, most: 
         difference = rng.exponential(1.0, most) - 1.0
         found = [estimate_mean(difference[:n], people[:n]) for n in range(block, most + 1, block)]
         if looks:
-            found = [at_look(one, found[0].standard_error, 2 * block / most) for one in found]
+            found = [one.at_look(found[0].standard_error, 2 * block / most) for one in found]
         alarms += min(one.p_value for one in found) < 0.05
     return alarms / repetitions
 

@@ -30,9 +30,9 @@ from zsr_sim.encoders.causal import require_causal
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.evaluation.estimates import estimate_mean
 from zsr_sim.experiment import Scene, fingerprint, make_scene
+from zsr_sim.progress import OnProgress
 from zsr_sim.reporting.numbers import with_interval
 from zsr_sim.runs import RESULTS, Run, require_free
-from zsr_sim.trained import OnProgress
 
 TEXTS = 256  # of the catalogue, encoded to measure speed
 

@@ -15,8 +15,8 @@ from zsr_sim.config import Settings
 from zsr_sim.errors import InputError
 from zsr_sim.experiment import Scene, fingerprint
 from zsr_sim.learning import learners
+from zsr_sim.progress import OnProgress
 from zsr_sim.runs import CHECKPOINTS, read_manifest
-from zsr_sim.trained import OnProgress
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from zsr_sim.evaluation.estimates import Estimate, estimate_mean, relative_effec
 from zsr_sim.evaluation.following import Followed
 from zsr_sim.evaluation.metrics import PRIMARY, metrics_of
 from zsr_sim.evaluation.multiplicity import holm
-from zsr_sim.evaluation.sequential import at_look
 from zsr_sim.evaluation.verdict import GUARDRAILS, Effect, GuardrailFinding, decide, explain, users_needed
 
 Columns = Mapping[str, NDArray[np.float64]]
@@ -159,7 +158,7 @@ class Pair(NamedTuple):
             return found
         early = min(self.looks.first, len(values))
         first = estimate_mean(values[:early], people[:early])
-        return at_look(found, first.standard_error, early / self.looks.planned)
+        return found.at_look(first.standard_error, early / self.looks.planned)
 
 
 def _strategy(arm: Arm, visits: Visits) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
 from zsr_sim.errors import InputError
-from zsr_sim.evaluation.sequential import anytime_p, boundary
+from zsr_sim.evaluation.sequential import anytime_p, boundary, tuned
 
 
 def power_factor(alpha: float) -> float:
@@ -53,6 +53,16 @@ class Estimate:
     def ci95(self) -> tuple[float, float]:
         """The 95 % interval (low, high)."""
         return self.mean - self.reach, self.mean + self.reach
+
+    def at_look(self, first_error: float, share: float) -> Estimate:
+        """The estimate as it stands at one of many looks (`zsr_sim.evaluation.sequential`).
+
+        first_error: its standard error at the first look. share: how many users the first look had, as a share of those
+        at which the mixture is to be tightest. An estimate without any spread at the first look is left as it is.
+        """
+        if first_error == 0 or self.standard_error == 0:
+            return self
+        return replace(self, information=tuned() * share * (first_error / self.standard_error) ** 2)
 
     def figures(self) -> dict[str, Any]:
         """{"mean": .., "ci95": [low, high]}, as it stands in results.json."""

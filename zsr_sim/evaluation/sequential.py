@@ -11,11 +11,6 @@ the mixture. It is tightest, relative to an interval for one look, near the r th
 """
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from zsr_sim.evaluation.estimates import Estimate
 
 
 def boundary(information: float, alpha: float) -> float:
@@ -36,14 +31,3 @@ def anytime_p(z: float, information: float) -> float:
 def tuned(alpha: float = 0.05) -> float:
     """The r at which `boundary` is about lowest: -2 log(alpha) + log(1 - 2 log(alpha)) (same paper, section B.2)."""
     return -2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))
-
-
-def at_look(estimate: "Estimate", first_error: float, share: float) -> "Estimate":
-    """An estimate as it stands at one of many looks.
-
-    first_error: its standard error at the first look. share: how many users the first look had, as a share of those at
-    which the mixture is to be tightest. An estimate without any spread at the first look is left as it is.
-    """
-    if first_error == 0 or estimate.standard_error == 0:
-        return estimate
-    return replace(estimate, information=tuned() * share * (first_error / estimate.standard_error) ** 2)
