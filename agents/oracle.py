@@ -15,7 +15,7 @@ from zsr_sim.envs.choice import affinity, relevance, sigmoid
 from zsr_sim.envs.feedback import dwell_median, reaction_probability, worth
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.observation import Decision, Observation
-from zsr_sim.envs.step import Fact, ItemColumns, Rules
+from zsr_sim.envs.tables import Fact, ItemColumns, Rules
 from zsr_sim.envs.traits import Trait
 from zsr_sim.envs.world import World, WorldState
 from zsr_sim.errors import InputError

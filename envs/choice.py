@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsr_sim.compiled import law
+from zsr_sim.envs.exponential import exponential
 from zsr_sim.envs.traits import Trait
 
 POSITION, CASCADE, LOGIT = 0, 1, 2
@@ -67,7 +68,7 @@ def relevance(
 @law
 def sigmoid(logit: float) -> float:
     """1 / (1 + exp(-logit))."""
-    return 1.0 / (1.0 + math.exp(-logit))
+    return 1.0 / (1.0 + exponential(-logit))
 
 
 @law
@@ -76,7 +77,7 @@ def examination(log_position: float, decay: float) -> float:
 
     The position-based model: click = examination * attraction (Richardson, Dominowska and Ragno 2007).
     """
-    return math.exp(-decay * log_position)
+    return exponential(-decay * log_position)
 
 
 @law

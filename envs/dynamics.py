@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from zsr_sim.compiled import law
 from zsr_sim.envs.choice import sigmoid
+from zsr_sim.envs.exponential import exponential
 
 
 @law
@@ -49,7 +50,7 @@ def pull(enjoyed: float, quality_share: float) -> float:
 @law
 def page_success(clicks: int) -> float:
     """How well a page went, 0..1: 1 - 2 ** -clicks, so that each further click adds half of what the last one did."""
-    return 1.0 - math.exp(-0.6931471805599453 * clicks)
+    return 1.0 - exponential(-0.6931471805599453 * clicks)
 
 
 @law
@@ -88,7 +89,7 @@ def shifted(share: float, logits: float) -> float:
     """A probability whose log-odds are those of `share` plus `logits`; 0 and 1 stay what they are."""
     if share == 0.0:
         return 0.0
-    return share / (share + (1.0 - share) * math.exp(-logits))
+    return share / (share + (1.0 - share) * exponential(-logits))
 
 
 @law

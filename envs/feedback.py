@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zsr_sim.compiled import law
 from zsr_sim.envs.columns import Columns
 from zsr_sim.envs.dynamics import shifted
+from zsr_sim.envs.exponential import exponential
 
 KINDS = ("click", "like", "purchase", "dwell")
 """Kinds of feedback that a reward may count, in the order of `Feedback.amounts`."""
@@ -110,10 +111,10 @@ def dwell_median(worth: float, level: float, slope: float) -> float:
     Dwell times are about log-normal: Yin, Luo, Lee and Wang (2013), "Silence is also evidence: interpreting dwell time
     for recommendation from psychological perspective".
     """
-    return level * math.exp(min(slope * worth, 20.0))  # finite, however extreme the worth
+    return level * exponential(min(slope * worth, 20.0))  # finite, however extreme the worth
 
 
 @law
 def dwell_time(median: float, noise: float, luck: float, angle: float) -> float:
     """Log-normal seconds: median * exp(noise * z), z from two uniforms by Box and Muller (1958)."""
-    return median * math.exp(noise * math.sqrt(-2.0 * math.log(luck)) * math.cos(2.0 * math.pi * angle))
+    return median * exponential(noise * math.sqrt(-2.0 * math.log(luck)) * math.cos(2.0 * math.pi * angle))

@@ -16,7 +16,7 @@ from zsr_sim.envs.choice import affinity, relevance
 from zsr_sim.envs.estimates import Estimate
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.noise import Purpose, normals, uniform4, uniforms
-from zsr_sim.envs.step import F32, F64, I32, I64
+from zsr_sim.envs.tables import F32, F64, I32, I64
 from zsr_sim.envs.traits import Trait, Traits, draw_traits
 from zsr_sim.envs.world import Users
 from zsr_sim.errors import InputError

@@ -7,13 +7,10 @@ that numba could not also compile for a GPU, so that the same functions serve on
 from __future__ import annotations
 
 import math
-from enum import IntEnum
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from zsr_sim.compiled import bare, batched, inlined, law
+from zsr_sim.compiled import bare, batched, fetch, inlined
 from zsr_sim.envs.choice import CASCADE, LOGIT, affinity, attraction, cascade_reach, examination, relevance, sigmoid
 from zsr_sim.envs.dynamics import (
     drift,
@@ -27,110 +24,18 @@ from zsr_sim.envs.dynamics import (
     return_hazard,
     satisfied,
 )
+from zsr_sim.envs.exponential import exponential
 from zsr_sim.envs.feedback import dwell_median, dwell_time, reaction_probability, worth
 from zsr_sim.envs.noise import Purpose, uniform4
+from zsr_sim.envs.tables import F64, I32, Bools, Fact, ItemColumns, PageColumns, Rules, Scratch, UserColumns
 from zsr_sim.envs.traits import Trait
-
-F32: TypeAlias = NDArray[np.float32]
-F64: TypeAlias = NDArray[np.float64]
-I32: TypeAlias = NDArray[np.int32]
-I64: TypeAlias = NDArray[np.int64]
-U64: TypeAlias = NDArray[np.uint64]
-Bools: TypeAlias = NDArray[np.bool_]
 
 MAX_DELAY = 16
 """Places for purchases under way: a delay is at least one page less."""
+_LINE = 16  # floats in a line of the cache
 _HIGHEST = 500.0  # utility, in logits: no exp overflows
 
 _CLICK, _LEAVE, _REACTION = int(Purpose.CLICK), int(Purpose.LEAVE), int(Purpose.REACTION)
-
-
-class Rules(NamedTuple):
-    """What holds for everybody: see `World`, whose fields these are."""
-
-    choice: int
-    churn: bool
-    max_gap: float
-    click: float
-    like: float
-    purchase: float
-    dwell: float
-
-
-class Fact(IntEnum):
-    """Columns of `ItemColumns.facts`."""
-
-    APPEAL = 0
-    QUALITY = 1
-    TOPIC = 2
-    RELEASED = 3
-    EXPIRES = 4
-
-
-class ItemColumns(NamedTuple):
-    """Items, seasons and positions as the step reads them.
-
-    vectors: float32 (n, d). facts: float32 (n, 5), the other columns of `WorldItems` side by side (`Fact`), so that one
-    item's lie in one line of the cache. seasons: float32 (period, topics), how much a topic is in season on a page.
-    log_positions: float64 (slate,), logarithm of each position from 1. pleasures: float32 (n, e), as in `WorldItems`.
-    """
-
-    vectors: F32
-    facts: F32
-    seasons: F32
-    log_positions: F64
-    pleasures: F32
-
-
-class UserColumns(NamedTuple):
-    """Columns of `WorldState` and its `Users`."""
-
-    ids: I64
-    traits: F32
-    seeds: U64
-    steps: I64
-    present: Bools
-    tastes: F32
-    boredom: F32
-    satisfaction: F32
-    patience: F32
-    sessions: I32
-    pending: NDArray[np.uint8]
-    histories: I32
-    shown: I32
-    likings: F32
-
-
-class PageColumns(NamedTuple):
-    """The pages, int32 (n, slate), answers (see `World.step`), and the columns of `Feedback`, which are filled in.
-
-    answers: float32 (n, slate), or (0, slate) where the laws alone say what attracts.
-    """
-
-    slates: I32
-    answers: F32
-    clicks: Bools
-    likes: Bools
-    purchases: Bools
-    skips: Bools
-    unavailable: Bools
-    dwell: F32
-    probabilities: F32
-    left: Bools
-    leave_probability: F32
-    gaps: F32
-    reward: F32
-    expected_reward: F32
-    amounts: F32
-
-
-class Scratch(NamedTuple):
-    """Of the positions of one page: log-odds of a click, worth once clicked, the nearest interest, and examination."""
-
-    relevance: F64
-    worth: F64
-    interests: I32
-    looks: F64
 
 
 @inlined
@@ -140,52 +45,63 @@ def _judge(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, ru
     decay, repeats = traits[i, Trait.EXAMINATION_DECAY], traits[i, Trait.REPEAT_PENALTY] != 0.0
     lift, answered = traits[i, Trait.APPEAL_WEIGHT], page.answers.shape[0] > 0
     phase = step % items.seasons.shape[0] if traits[i, Trait.SEASON_WEIGHT] > 0.0 else 0
-    for j in range(page.slates.shape[1]):
-        item = page.slates[i, j]
-        topic, appeal = int(items.facts[item, Fact.TOPIC]), items.facts[item, Fact.APPEAL]
+    s = page.slates.shape[1]
+    for j in range(s):
+        out.cosines[j], out.interests[j] = affinity(users.tastes, i, items.vectors, max(page.slates[i, j], 0))
+    for j in range(s):
+        out.repeated[j] = repeats and _contains(users.histories, i, page.slates[i, j])
+    for j in range(s):
+        item = max(page.slates[i, j], 0)
+        topic, appeal = max(int(items.facts[item, Fact.TOPIC]), 0), items.facts[item, Fact.APPEAL]
+        out.there[j] = 1.0
         if rules.churn:
-            page.unavailable[i, j] = step < items.facts[item, Fact.RELEASED] or step >= items.facts[item, Fact.EXPIRES]
-        cosine, out.interests[j] = affinity(users.tastes, i, items.vectors, item)
-        repeated = repeats and _contains(users.histories, i, item)
-        bored, season = users.boredom[i, topic], items.seasons[phase, topic]
-        out.relevance[j] = relevance(traits, i, cosine, appeal, bored, season, repeated)
+            away = step < items.facts[item, Fact.RELEASED] or step >= items.facts[item, Fact.EXPIRES]
+            page.unavailable[i, j], out.there[j] = away, 0.0 if away else 1.0
+        cosine, bored, season = out.cosines[j], users.boredom[i, topic], items.seasons[phase, topic]
+        out.relevance[j] = relevance(traits, i, cosine, appeal, bored, season, out.repeated[j])
         if answered:
             out.relevance[j] += page.answers[i, j] - attraction(traits, i, cosine, appeal)
         quality = items.facts[item, Fact.QUALITY]
         out.worth[j] = worth(lift, out.relevance[j], appeal, quality, users.likings, i, items.pleasures, item)
+    for j in range(items.log_positions.shape[0]):
         out.looks[j] = examination(items.log_positions[j], decay)
+        out.attraction[j] = out.there[j] * sigmoid(out.relevance[j])
+
+
+@inlined
+def _draw_luck(i: int, users: UserColumns, slate_size: int, out: F64) -> None:
+    """A uniform for each position."""
+    for j in range(0, slate_size, 4):
+        out[j], out[j + 1], out[j + 2], out[j + 3] = uniform4(
+            users.seeds[i], users.ids[i], users.steps[i], _CLICK, j // 4
+        )
 
 
 @inlined
 def _choose_by_position(i: int, users: UserColumns, page: PageColumns, judged: Scratch) -> None:
-    luck = (0.0, 0.0, 0.0, 0.0)
+    _draw_luck(i, users, page.slates.shape[1], judged.luck)
     for j in range(page.slates.shape[1]):
-        if j % 4 == 0:
-            luck = uniform4(users.seeds[i], users.ids[i], users.steps[i], _CLICK, j // 4)
-        if not page.unavailable[i, j]:
-            p = judged.looks[j] * sigmoid(judged.relevance[j])
-            page.probabilities[i, j] = p
-            page.clicks[i, j] = luck[j % 4] < p
-            page.skips[i, j] = p <= luck[j % 4] < judged.looks[j]
+        luck, p = judged.luck[j], judged.looks[j] * judged.attraction[j]
+        page.probabilities[i, j] = p
+        page.clicks[i, j] = luck < p
+        page.skips[i, j] = (p <= luck) & (luck < judged.looks[j] * judged.there[j])
 
 
 @inlined
 def _choose_by_cascade(i: int, users: UserColumns, page: PageColumns, judged: Scratch, endurance: float) -> None:
     """`endurance`: a uniform; the user looks at each position that is reached with a higher probability."""
     after = users.traits[i, Trait.CONTINUE_AFTER_CLICK]
-    luck = (0.0, 0.0, 0.0, 0.0)
+    _draw_luck(i, users, page.slates.shape[1], judged.luck)
     reach, expected_reach = 1.0, 1.0  # given the clicks so far, and before the page is looked at
     attraction, clicked = 0.0, 0.0  # of the position above
     for j in range(page.slates.shape[1]):
-        if j % 4 == 0:
-            luck = uniform4(users.seeds[i], users.ids[i], users.steps[i], _CLICK, j // 4)
         if j > 0:
             onwards = judged.looks[j] / judged.looks[j - 1]
             reach *= cascade_reach(onwards, clicked, after)
             expected_reach *= cascade_reach(onwards, attraction, after)
         there, looks = not page.unavailable[i, j], endurance < reach
-        attraction = sigmoid(judged.relevance[j]) if there else 0.0
-        clicked = 1.0 if looks and luck[j % 4] < attraction else 0.0
+        attraction = judged.attraction[j]
+        clicked = 1.0 if looks and judged.luck[j] < attraction else 0.0
         page.probabilities[i, j] = expected_reach * attraction
         page.clicks[i, j] = clicked > 0.0
         page.skips[i, j] = looks and there and clicked == 0.0
@@ -197,10 +113,10 @@ def _choose_by_logit(i: int, page: PageColumns, judged: Scratch, luck: float) ->
     total, below = 1.0, 0.0  # taking nothing has utility 0
     for j in range(page.slates.shape[1]):
         if not page.unavailable[i, j]:
-            total += judged.looks[j] * math.exp(min(judged.relevance[j], _HIGHEST))
+            total += judged.looks[j] * exponential(min(judged.relevance[j], _HIGHEST))
     for j in range(page.slates.shape[1]):
         if not page.unavailable[i, j]:
-            p = judged.looks[j] * math.exp(min(judged.relevance[j], _HIGHEST)) / total
+            p = judged.looks[j] * exponential(min(judged.relevance[j], _HIGHEST)) / total
             page.probabilities[i, j] = p
             page.clicks[i, j] = below <= luck < below + p
             page.skips[i, j] = not page.clicks[i, j]
@@ -208,31 +124,47 @@ def _choose_by_logit(i: int, page: PageColumns, judged: Scratch, luck: float) ->
 
 
 @inlined
-def _react(i: int, users: UserColumns, page: PageColumns, rules: Rules, worth: F64) -> None:
+def _expect(i: int, users: UserColumns, page: PageColumns, rules: Rules, judged: Scratch, delay: int) -> float:
+    """The reward to be expected of the page: of each item, its gain once it is clicked times that probability."""
+    traits, worth, gains = users.traits, judged.worth, judged.gains
+    gains[:] = rules.click
+    if rules.like != 0.0:
+        rate, slope = traits[i, Trait.LIKE_RATE], traits[i, Trait.LIKE_SLOPE]
+        for j in range(gains.shape[0]):
+            gains[j] += rules.like * reaction_probability(worth[j], rate, slope)
+    if rules.purchase != 0.0 and delay == 0:
+        rate, slope = traits[i, Trait.PURCHASE_RATE], traits[i, Trait.PURCHASE_SLOPE]
+        for j in range(gains.shape[0]):
+            gains[j] += rules.purchase * reaction_probability(worth[j], rate, slope)
+    if rules.dwell != 0.0:
+        level, slope, noise = traits[i, Trait.DWELL], traits[i, Trait.DWELL_SLOPE], traits[i, Trait.DWELL_NOISE]
+        mean = rules.dwell * exponential(0.5 * noise * noise)
+        for j in range(gains.shape[0]):
+            gains[j] += mean * dwell_median(worth[j], level, slope)
+    expected = 0.0
+    for j in range(page.slates.shape[1]):
+        expected += page.probabilities[i, j] * gains[j]
+    return expected
+
+
+@inlined
+def _react(i: int, users: UserColumns, page: PageColumns, rules: Rules, judged: Scratch) -> None:
     """Like, purchase and dwell of what was clicked; the reward and its expectation."""
-    traits, step = users.traits, users.steps[i]
+    traits, step, place = users.traits, users.steps[i], users.steps[i] % MAX_DELAY
     delay = min(int(traits[i, Trait.PURCHASE_DELAY] + 0.5), MAX_DELAY - 1)
-    noise, place = traits[i, Trait.DWELL_NOISE], step % MAX_DELAY
     clicks, likes, seconds, bought = 0.0, 0.0, 0.0, float(users.pending[i, place])
     users.pending[i, place] = 0
-    expected = rules.purchase * bought
+    page.expected_reward[i] = rules.purchase * bought + _expect(i, users, page, rules, judged, delay)
     for j in range(page.slates.shape[1]):
-        clicked, value = page.clicks[i, j], rules.click
-        if clicked or rules.like != 0.0:
-            like = reaction_probability(worth[j], traits[i, Trait.LIKE_RATE], traits[i, Trait.LIKE_SLOPE])
-            value += rules.like * like
-        if clicked or (rules.purchase != 0.0 and delay == 0):
-            purchase = reaction_probability(worth[j], traits[i, Trait.PURCHASE_RATE], traits[i, Trait.PURCHASE_SLOPE])
-            value += rules.purchase * purchase if delay == 0 else 0.0
-        if clicked or rules.dwell != 0.0:
-            median = dwell_median(worth[j], traits[i, Trait.DWELL], traits[i, Trait.DWELL_SLOPE])
-            value += rules.dwell * median * math.exp(0.5 * noise * noise)
-        expected += page.probabilities[i, j] * value
-        if clicked:
+        if page.clicks[i, j]:
+            worth = judged.worth[j]
+            like = reaction_probability(worth, traits[i, Trait.LIKE_RATE], traits[i, Trait.LIKE_SLOPE])
+            purchase = reaction_probability(worth, traits[i, Trait.PURCHASE_RATE], traits[i, Trait.PURCHASE_SLOPE])
+            median = dwell_median(worth, traits[i, Trait.DWELL], traits[i, Trait.DWELL_SLOPE])
             a, b, c, d = uniform4(users.seeds[i], users.ids[i], step, _REACTION, j)
             page.likes[i, j] = a < like
             page.purchases[i, j] = b < purchase
-            page.dwell[i, j] = dwell_time(median, noise, c, d)
+            page.dwell[i, j] = dwell_time(median, traits[i, Trait.DWELL_NOISE], c, d)
             clicks, likes, seconds = clicks + 1.0, likes + page.likes[i, j], seconds + page.dwell[i, j]
             if page.purchases[i, j] and delay == 0:
                 bought += 1.0
@@ -240,7 +172,6 @@ def _react(i: int, users: UserColumns, page: PageColumns, rules: Rules, worth: F
                 users.pending[i, (step + delay) % MAX_DELAY] += 1
     page.amounts[i, 0], page.amounts[i, 1], page.amounts[i, 2], page.amounts[i, 3] = clicks, likes, bought, seconds
     page.reward[i] = rules.click * clicks + rules.like * likes + rules.purchase * bought + rules.dwell * seconds
-    page.expected_reward[i] = expected
 
 
 @inlined
@@ -290,8 +221,9 @@ def _go_on(
         page.gaps[i] = days
         users.sessions[i] += 1
         users.patience[i] = traits[i, Trait.PATIENCE]
+        kept = traits[i, Trait.BOREDOM_DAY_MEMORY] ** days
         for c in range(users.boredom.shape[1]):
-            users.boredom[i, c] *= traits[i, Trait.BOREDOM_DAY_MEMORY] ** days
+            users.boredom[i, c] *= kept
 
 
 @inlined
@@ -306,7 +238,7 @@ def _step_user(
         _choose_by_logit(i, page, scratch, choice)
     else:
         _choose_by_position(i, users, page, scratch)
-    _react(i, users, page, rules, scratch.worth)
+    _react(i, users, page, rules, scratch)
     success = _change(i, items, users, page, scratch.interests)
     _go_on(i, users, page, rules, success, luck, away)
     place = users.steps[i] % users.shown.shape[1]
@@ -316,14 +248,35 @@ def _step_user(
     users.present[i] = not page.left[i]
 
 
+@inlined
+def _fetch_user(i: int, items: ItemColumns, users: UserColumns, page: PageColumns) -> None:
+    """Have user i and what is on the page brought to the cache: waiting for them takes as long as all laws together."""
+    for j in range(page.slates.shape[1]):
+        item = max(page.slates[i, j], 0)
+        fetch(items.facts, (item, 0))
+        for column in range(0, items.vectors.shape[1], _LINE):
+            fetch(items.vectors, (item, column))
+    for interest in range(users.tastes.shape[1]):
+        for column in range(0, users.tastes.shape[2], _LINE):
+            fetch(users.tastes, (i, interest, column))
+    for column in range(0, users.histories.shape[1], _LINE):
+        fetch(users.histories, (i, column))
+    for column in range(0, users.traits.shape[1], _LINE):
+        fetch(users.traits, (i, column))
+    fetch(users.boredom, (i, 0))
+    fetch(users.shown, (i, users.steps[i] % users.shown.shape[1], 0))
+
+
 @bare
 def step_some(
     begin: int, end: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, scratch: Scratch
 ) -> None:
     """One page of the users from row `begin` to before `end` who are present."""
     for i in range(begin, end):
+        if i + 1 < end:
+            _fetch_user(max(i + 1, 0), items, users, page)
         if users.present[i]:
-            _step_user(i, items, users, page, rules, scratch)
+            _step_user(max(i, 0), items, users, page, rules, scratch)
 
 
 @batched
@@ -331,22 +284,25 @@ def step_all(
     begin: int, end: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, slates: I32
 ) -> None:
     """One page of every user who is present."""
-    s = slates.shape[1]
-    scratch = Scratch(np.empty(s), np.empty(s), np.empty(s, dtype=np.int32), np.empty(s))
+    s = len(items.log_positions)
+    scratch = Scratch(
+        np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s),
+        np.zeros(s), np.zeros(s, dtype=np.int32), np.zeros(s, dtype=np.bool_),
+    )  # fmt: skip
     step_some(begin, end, items, users, page, rules, scratch)
 
 
-@law
-def first_bad_slate(slates: I32, n_items: int) -> int:
-    """The first row that holds an item twice or one that is not in the catalogue; -1 where there is none."""
-    for i in range(slates.shape[0]):
+@batched
+def find_bad_slates(begin: int, end: int, n_items: int, out: Bools, slates: I32) -> None:
+    """Which rows hold an item twice or one that is not in the catalogue."""
+    for i in range(begin, end):
+        bad = False
         for j in range(slates.shape[1]):
-            if slates[i, j] < 0 or slates[i, j] >= n_items:
-                return i
+            item = slates[i, j]
+            bad |= (item < 0) | (item >= n_items)
             for k in range(j):
-                if slates[i, k] == slates[i, j]:
-                    return i
-    return -1
+                bad |= slates[i, k] == item
+        out[i] = bad
 
 
 @inlined

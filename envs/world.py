@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.compiled import batched
+from zsr_sim.compiled import aligned, batched
 from zsr_sim.envs.choice import CHOICES, seasonal
 from zsr_sim.envs.columns import Columns
 from zsr_sim.envs.feedback import Feedback, RewardWeights
 from zsr_sim.envs.items import WorldItems
-from zsr_sim.envs.step import MAX_DELAY, ItemColumns, PageColumns, Rules, UserColumns, first_bad_slate, step_all
+from zsr_sim.envs.step import MAX_DELAY, find_bad_slates, step_all
+from zsr_sim.envs.tables import LANES, ItemColumns, PageColumns, Rules, UserColumns
 from zsr_sim.envs.traits import N_TRAITS, Trait
 from zsr_sim.errors import InputError, nearest
 
@@ -123,8 +124,8 @@ class World:
         seasons = [[seasonal(page, topic, topics, period) for topic in range(topics)] for page in range(period)]
         facts = np.stack([items.appeal, items.quality, items.topics, items.released, items.expires], axis=1)
         columns = ItemColumns(
-            items.vectors, facts.astype(np.float32), np.array(seasons, dtype=np.float32),
-            np.log(1.0 + np.arange(self.slate_size)), items.pleasures,
+            aligned(items.vectors), facts.astype(np.float32), np.array(seasons, dtype=np.float32),
+            np.log(1.0 + np.arange(-(-self.slate_size // LANES) * LANES)), items.pleasures,
         )  # fmt: skip
         rules = Rules(CHOICES[self.choice], items.come_and_go, float(self.max_gap), *map(float, self.rewards))
         object.__setattr__(self, "_columns", columns)
@@ -154,7 +155,7 @@ class World:
             seeds=np.array(np.broadcast_to(np.asarray(seeds, dtype=np.uint64), n)),
             steps=np.zeros(n, dtype=np.int64),
             present=np.ones(n, dtype=np.bool_),
-            tastes=users.tastes.copy(),
+            tastes=aligned(users.tastes),
             boredom=np.zeros((n, self.items.n_topics), dtype=np.float32),
             satisfaction=np.full(n, 0.5, dtype=np.float32),
             patience=users.traits[:, Trait.PATIENCE].copy(),
@@ -205,8 +206,10 @@ class World:
             raise InputError(f"slates have shape {slates.shape}, {expected} expected: (users, slate_size)")
         if slates.dtype.kind not in "iu":
             raise InputError(f"slates hold {slates.dtype.name}, integers (rows of the catalogue) expected")
-        row = first_bad_slate(np.ascontiguousarray(slates), len(self.items))  # before a cast could wrap a large number
-        if row >= 0:
+        bad = np.empty(len(slates), dtype=np.bool_)
+        find_bad_slates(len(self.items), bad, np.ascontiguousarray(slates))  # before a cast could wrap a large number
+        if bad.any():
+            row = int(bad.argmax())
             raise InputError(
                 f"the slate of row {row} is {slates[row].tolist()}; a slate holds {self.slate_size} different items, "
                 f"each 0 to {len(self.items) - 1}"

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from zsr_sim import compiled
-from zsr_sim.compiled import batched, law
+from zsr_sim.compiled import aligned, batched, fetch, law
 from zsr_sim.encoders.history import pooled
 
 
@@ -82,3 +82,31 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch
         _note(out)
         os._exit(0 if out[999] == 2 * 999 * 250 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@law
+def _fetch_all(array: NDArray[np.float32]) -> float:
+    total = 0.0
+    for i in range(array.shape[0]):
+        fetch(array, (i + 1, 0))  # also beyond the end: a hint never fails
+        for j in range(array.shape[1]):
+            fetch(array, (i, j))
+            total += array[i, j]
+    return total
+
+
+def test_fetching_changes_nothing() -> None:
+    array = np.arange(60, dtype=np.float32).reshape(6, 10)
+    assert _fetch_all(array) == 1770.0
+    assert _fetch_all(array[:0]) == 0.0
+
+
+def test_an_aligned_copy_is_equal_and_begins_at_a_line_of_the_cache() -> None:
+    for shape in ((3, 5, 7), (1, 1), (0, 4)):
+        array = np.random.default_rng(0).random(shape).astype(np.float32)
+        copy = aligned(array)
+        np.testing.assert_array_equal(copy, array)
+        assert copy.dtype == array.dtype
+        assert copy.ctypes.data % 64 == 0 or not copy.size
+        assert copy.flags.c_contiguous
+        assert not np.shares_memory(copy, array)

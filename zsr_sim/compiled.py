@@ -11,9 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numba
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
+Number = TypeVar("Number", bound=np.generic)
+
+_LINE = 64  # bytes
+_INT32, _INT64, _POINTER = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
+_PREFETCH = ir.FunctionType(ir.VoidType(), [_POINTER, _INT32, _INT32, _INT32])
 
 # Sums may be reordered so that dot products use vector registers; NaN and infinity keep their meaning.
 _FASTMATH = {"reassoc", "contract", "nsz"}
@@ -44,6 +54,35 @@ def inlined(function: F) -> F:
     `bare` or `law` must stand between it and `batched` loops, so that it is compiled once for all of them.
     """
     return cast(F, numba.njit(forceinline=True, **_BARE)(function))
+
+
+def _fetch(typing: Any, array: types.Array, place: types.UniTuple) -> Any:
+    """The types and the code of `fetch`, as numba asks for them."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        view = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.ptrtoint(view.data, _INT64)
+        for axis in range(array.ndim):
+            stride, i = builder.extract_value(view.strides, axis), builder.extract_value(arguments[1], axis)
+            address = builder.add(address, builder.mul(stride, i))
+        hint = builder.module.declare_intrinsic("llvm.prefetch", [_POINTER], _PREFETCH)
+        builder.call(hint, [builder.inttoptr(address, _POINTER), _INT32(0), _INT32(3), _INT32(1)])  # to read, and keep
+        return context.get_dummy_value()
+
+    return types.void(array, types.UniTuple(types.int64, array.ndim)), generate  # type: ignore[no-untyped-call]
+
+
+fetch = cast("Callable[[NDArray[Any], tuple[int, ...]], None]", intrinsic(_fetch))
+"""Within compiled code: have the line of the cache that array[place] lies in brought while other work goes on."""
+
+
+def aligned(array: NDArray[Number]) -> NDArray[Number]:
+    """A copy that begins at a line of the cache, so that no load of rows as long as lines touches two."""
+    memory = np.empty(array.nbytes + _LINE, dtype=np.uint8)
+    begin = -memory.ctypes.data % _LINE
+    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def batched(function: Callable[Concatenate[int, int, P], None]) -> Callable[P, None]:

@@ -1,0 +1,17 @@
+"""The exponential function as arithmetic, held against NumPy's."""
+
+import numpy as np
+
+from zsr_sim.envs.exponential import exponential
+
+
+def test_it_is_the_exponential_function() -> None:
+    points = np.concatenate([np.linspace(-699.9, 699.9, 4001), np.linspace(-2, 2, 401)])
+    found = np.array([exponential(x) for x in points])
+    np.testing.assert_allclose(found, np.exp(points), rtol=1e-13)
+    assert exponential(0.0) == 1.0
+
+
+def test_extreme_exponents_count_as_700() -> None:
+    assert exponential(1e9) == exponential(700.0)
+    assert exponential(-1e9) == exponential(-700.0) > 0.0
