@@ -7,6 +7,7 @@ that numba could not also compile for a GPU, so that the same functions serve on
 from __future__ import annotations
 
 import math
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -34,6 +35,8 @@ MAX_DELAY = 16
 """Places for purchases under way: a delay is at least one page less."""
 _LINE = 16  # floats in a line of the cache
 _HIGHEST = 500.0  # utility, in logits: no exp overflows
+
+Parts: TypeAlias = tuple[Any, ...]
 
 _CLICK, _LEAVE, _REACTION = int(Purpose.CLICK), int(Purpose.LEAVE), int(Purpose.REACTION)
 
@@ -280,16 +283,19 @@ def step_some(
 
 
 @batched
-def step_all(
-    begin: int, end: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, slates: I32
-) -> None:
-    """One page of every user who is present."""
-    s = len(items.log_positions)
+def step_all(begin: int, end: int, items: Parts, users: Parts, page: Parts, rules: Parts, slates: I32) -> None:
+    """One page of every user who is present.
+
+    items, users, page, rules: the fields of `ItemColumns`, `UserColumns`, `PageColumns` and `Rules`, as plain tuples:
+    what numba asks of a named one takes longer than a page of one user.
+    """
+    columns = ItemColumns(*items)
+    s = len(columns.log_positions)
     scratch = Scratch(
-        np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s),
-        np.zeros(s), np.zeros(s, dtype=np.int32), np.zeros(s, dtype=np.bool_),
+        np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s),
+        np.zeros(s, dtype=np.int32), np.zeros(s, dtype=np.bool_),
     )  # fmt: skip
-    step_some(begin, end, items, users, page, rules, scratch)
+    step_some(begin, end, columns, UserColumns(*users), PageColumns(*page), Rules(*rules), scratch)
 
 
 @batched

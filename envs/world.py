@@ -188,12 +188,8 @@ class World:
         if answers is None:
             answers = np.empty((0, self.slate_size), dtype=np.float32)
         answers = np.ascontiguousarray(answers, dtype=np.float32)
-        page = PageColumns(
-            slates, answers, feedback.clicks, feedback.likes, feedback.purchases, feedback.skips, feedback.unavailable,
-            feedback.dwell, feedback.probabilities, feedback.left, feedback.leave_probability, feedback.gaps,
-            feedback.reward, feedback.expected_reward, feedback.amounts,
-        )  # fmt: skip
-        step_all(self._columns, users, page, self._rules, slates)
+        page = PageColumns(slates, answers, *vars(feedback).values())
+        step_all(tuple(self._columns), tuple(users), tuple(page), tuple(self._rules), slates)
         return feedback
 
     def available(self, step: int) -> NDArray[np.bool_]:

@@ -25,6 +25,8 @@ def test_rates_of_a_world() -> None:
         rates = found[case]
         assert 0 < rates["minimum"] <= rates["user_steps_per_second"] <= rates["maximum"]
         assert (rates["users"], rates["items"]) == (users, items)
+    assert found["single"]["user_steps_per_second"] > 0
+    assert (found["single"]["users"], found["single"]["items"]) == (1, 767)
     assert ("sardine" in found) == bool(importlib.util.find_spec("sardine"))
     assert told[-3:] == [f"repetition {i} of 3" for i in (1, 2, 3)]
     with pytest.raises(InputError, match="world 'bordom' is not known"):

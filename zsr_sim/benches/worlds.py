@@ -1,7 +1,8 @@
 """How fast the simulated users are by themselves: many at once, one alone, and over a catalogue of a million items.
 
-Where SARDINE can be imported (PyPI `sardine-rec`), its SlateTopK-Bored runs in between, and the ratio of the two rates
-is told; a ratio taken in one run bears the load of a shared machine that a rate does not.
+`single`: one user through `gymnasium.make`, in the setting of SARDINE's SlateTopK-Bored: boredom, pages composed of the
+whole catalogue, visits of 100 pages. Where SARDINE can be imported (PyPI `sardine-rec`), that runs in between, and the
+ratio of the rates is told; a ratio taken in one run bears the load of a shared machine that a rate does not.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from zsr_sim.config import WorldSettings
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.feedback import RewardWeights
 from zsr_sim.envs.items import WorldItems
+from zsr_sim.envs.registration import SLATE_RECOMMENDATION
 from zsr_sim.envs.traits import draw_traits
 from zsr_sim.envs.world import Users, World
 
 PAGES = 20
 CASES = {"many": (8192, 10_000), "one": (1, 10_000), "large_catalogue": (8192, 1_000_000)}
 """Users and items of each measurement."""
-SARDINE, SARDINE_STEPS = "sardine/SlateTopK-Bored-v0", 300
+SARDINE, SINGLE_STEPS = "sardine/SlateTopK-Bored-v0", 300
 _HISTORY, _CONSUMED = 50, 12
 
 Timed = Callable[[], float]
@@ -39,11 +41,18 @@ def bench_world(name: str, repetitions: int, tell: Callable[[str], None]) -> dic
     Each rate is a median, its minimum and maximum beside it. `tell` is called with what is prepared or measured next.
     """
     works: dict[str, Timed] = {}
+    sizes = dict(CASES)
     for case, (users, items) in CASES.items():
         tell(f"preparing {case}: {users:,} users, {items:,} items")
         works[case] = _world_work(WorldSettings.named(name), users, items)
+    single: dict[str, Any] = {
+        "single": gymnasium.make(SLATE_RECOMMENDATION, world="boredom", n_pool=None, max_episode_steps=100)
+    }
     if importlib.util.find_spec("sardine"):
-        works["sardine"] = _sardine_work()
+        importlib.import_module("sardine")  # registers its environments
+        single["sardine"] = gymnasium.make(SARDINE)
+    for case, env in single.items():
+        works[case], sizes[case] = _single_work(env), (1, int(env.action_space.nvec[0]))
     for work in works.values():
         work()  # compiles, and fills caches
     rates: dict[str, list[float]] = {case: [] for case in works}
@@ -53,11 +62,10 @@ def bench_world(name: str, repetitions: int, tell: Callable[[str], None]) -> dic
             rates[case].append(work())
     found: dict[str, Any] = {"world": name, "slate": WorldSettings.named(name).slate_size, "repetitions": repetitions}
     for case, values in rates.items():
-        found[case] = spread("user_steps_per_second", values) | (
-            dict(zip(("users", "items"), CASES[case], strict=True)) if case in CASES else {"users": 1, "items": 1000}
-        )
+        users, items = sizes[case]
+        found[case] = spread("user_steps_per_second", values) | {"users": users, "items": items}
     if "sardine" in rates:
-        for case in ("many", "one"):
+        for case in ("many", "one", "single"):
             ratios = [ours / theirs for ours, theirs in zip(rates[case], rates["sardine"], strict=True)]
             found[case]["times_sardine"] = statistics.median(ratios)
     return found
@@ -112,11 +120,10 @@ def _users(settings: WorldSettings, n: int, items: WorldItems, generator: np.ran
     return Users(ids, ids, tastes.astype(np.float32), draw_traits(settings, 0, ids, -4.0), histories)
 
 
-def _sardine_work() -> Timed:
-    importlib.import_module("sardine")  # registers its environments
-    env: Any = gymnasium.make(SARDINE)
+def _single_work(env: Any) -> Timed:
+    """One user who is shown pages drawn from the catalogue, each visit followed by the next."""
     generator = np.random.default_rng(0)
-    slates = [generator.permutation(1000)[:10] for _ in range(SARDINE_STEPS)]
+    slates = [generator.permutation(env.action_space.nvec[0])[:10] for _ in range(SINGLE_STEPS)]
 
     def work() -> float:
         env.reset(seed=0)
@@ -125,6 +132,6 @@ def _sardine_work() -> Timed:
             _, _, terminated, truncated, _ = env.step(slate)
             if terminated or truncated:
                 env.reset()
-        return SARDINE_STEPS / (time.perf_counter() - begin)
+        return SINGLE_STEPS / (time.perf_counter() - begin)
 
     return work
