@@ -42,3 +42,14 @@ def write_log(folder: Path) -> None:
         rows += [(f"u{user}", item, 1_600_000_000 + 60 * i) for i, item in enumerate(rng.permutation(own + others))]
     with (folder / "interactions.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
+
+
+def write_impressions(folder: Path, decay: float = 1.0) -> None:
+    """Pages of four random items; the first is clicked by one in three, the second by as many / 2 ** decay, ..."""
+    rng = np.random.default_rng(0)
+    rows = ["user_id,timestamp,slate_id,item_id,position,feedback"]
+    for page in range(4000):
+        for place, item in enumerate(rng.permutation(60)[:4]):
+            feedback = "click" if rng.random() < (place + 1) ** -decay / 3 else ""
+            rows.append(f"v{page % 500},{page},s{page},i{item // 10}{item % 10},{place + 1},{feedback}")
+    (folder / "impressions.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.small_data import small_settings, write_items, write_log
+from tests.small_data import small_settings, write_impressions, write_items, write_log
 from zsr_sim.agents.baselines import Random
 from zsr_sim.agents.oracle import OracleMyopic
 from zsr_sim.agents.protocol import CheckedAgent
@@ -43,17 +43,6 @@ def test_other_worlds_need_a_log(tmp_path: Path) -> None:
     write_items(tmp_path / "data")
     with pytest.raises(InputError, match="data has no log, its users are made up; other worlds need a log"):
         make_scene(tmp_path / "data", WORLD, resample=partial(bootstrap, seed=0, replicate=1))
-
-
-def write_impressions(folder: Path, decay: float = 1.0) -> None:
-    """Pages of four random items; the first is clicked by one in three, the second by as many / 2 ** decay, ..."""
-    rng = np.random.default_rng(0)
-    rows = ["user_id,timestamp,slate_id,item_id,position,feedback"]
-    for page in range(4000):
-        for place, item in enumerate(rng.permutation(60)[:4]):
-            feedback = "click" if rng.random() < (place + 1) ** -decay / 3 else ""
-            rows.append(f"v{page % 500},{page},s{page},i{item // 10}{item % 10},{place + 1},{feedback}")
-    (folder / "impressions.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 @pytest.mark.parametrize("logged", [True, False])

@@ -226,7 +226,8 @@ def make_scene(
     if settings.users != "laws":
         from zsr_sim.readers.scene import ask_users  # only who asks for it waits for it
 
-        asked = ask_users(settings.users, dataset, world, train, test, settings.base_click_rate, WORLD_SEED, asking)
+        level = population.traits.base_click_rate
+        asked = ask_users(settings.users, dataset, world, train, test, level, WORLD_SEED, asking)
         world, train, test = asked.world, asked.train, asked.test
     retrieval = Retrieval(vectors, popularity, shelf=Shelf.of(world.items))
     return Scene(

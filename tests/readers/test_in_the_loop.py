@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 import zsr_sim  # it registers the environments
 from tests.command_line import at
 from tests.command_line import zsr_sim as command
-from tests.small_data import ASSIGNMENTS, small_settings, write_items, write_log
+from tests.small_data import ASSIGNMENTS, small_settings, write_impressions, write_items, write_log
 from zsr_sim.config import WorldSettings
 from zsr_sim.errors import InputError
+from zsr_sim.experiment import make_scene
 
 WORLD = small_settings("world.base_click_rate=0.5", "world.leave_bias=-30").world
 
@@ -83,3 +85,15 @@ def test_bench_tells_slates_per_second(data: Path, tiny_causal: Path, tmp_path: 
         rates = found[name]
         assert 0 < rates["minimum"] <= rates["slates_per_second"] <= rates["maximum"]
     assert found["known"]["minimum"] > found["visit"]["maximum"]  # nothing is asked twice
+
+
+def test_users_who_are_asked_click_as_often_as_logged_pages_say(tmp_path: Path, tiny_causal: Path) -> None:
+    write_items(tmp_path / "data")
+    write_impressions(tmp_path / "data")
+    settings = small_settings(f"world.users=llm:{tiny_causal}?precision=fp32").world
+    with at(tmp_path):
+        scene = make_scene(tmp_path / "data", settings)
+    assert scene.asked is not None
+    told: Any = scene.asked.told["agreeableness"]
+    assert told["declared"] == {line.name: line.value for line in scene.fit_report}["base_click_rate"]
+    assert abs(told["declared"] - 1 / 3) < 0.02  # of the items that are looked at; of those shown fewer were clicked

@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 LAWS, LLM, DISTILLED = "laws", "llm", "distilled"
 _LEVEL_USERS = 32  # whose answers set the level
-_CLICK = "click"
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,13 @@ def ask_users(
 ) -> AskedUsers:  # fmt: skip
     """The users that `users` names: "llm" or "distilled", with a model after a colon ("llm:FOLDER").
 
-    declared: click level where the log has no clicks on what was shown. model: one that is loaded already. The
-    agreeableness check is logged, so that it is seen with every use.
+    declared: the click level of these users, that of logged pages where there are any. model: one that is loaded
+    already. The agreeableness check is logged, so that it is seen with every use.
     """
     kind, _, name = users.partition(":")
     asked = LlmUsers(model or load_causal_model(name or SMOLLM), personas_of(dataset), VectorCache())
-    level = logged_click_rate(dataset) or declared
     check = levelled(
-        asked, train.visit(np.arange(_LEVEL_USERS, dtype=np.int64)), len(world.items), level, seed, progress=progress
+        asked, train.visit(np.arange(_LEVEL_USERS, dtype=np.int64)), len(world.items), declared, seed, progress=progress
     )
     logger.warning("%s", check.sentence())
     told: dict[str, object] = {"kind": kind, "agreeableness": check.to_json()}
@@ -90,11 +88,3 @@ def liked_items(log: Interactions) -> Mapping[int, NDArray[np.int32]]:
         for key, begin, end in zip(keys, log.starts[:-1], log.starts[1:], strict=True)
         if liked[begin:end].any()
     }
-
-
-def logged_click_rate(dataset: Dataset) -> float | None:
-    """Clicks per item shown in logged pages; None where there are none, or nothing was clicked."""
-    pages = dataset.impressions
-    if pages is None or _CLICK not in pages.feedback_names:
-        return None
-    return float(pages.reward((_CLICK,))[pages.shown].mean()) or None
