@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zsr_sim.commands.enrich_effect import effect_on_ranking
 from zsr_sim.console import Phases, Screen
 from zsr_sim.datasets import load
 from zsr_sim.datasets.enriched import COLUMNS, FILE
 from zsr_sim.encoders.models import SMOLLM
+from zsr_sim.encoders.text import load_encoder
 from zsr_sim.errors import InputError
 from zsr_sim.interactions import id_keys
 from zsr_sim.readers.model import CausalModel, load_causal_model
@@ -42,7 +44,8 @@ def enrich(request: Request, screen: Screen, model: CausalModel | None = None) -
 
     A run that was stopped goes on where it was: what it wrote stands in a hidden file until all is there. What the
     model says is one line of at most DESCRIPTION characters; where it says nothing that could be a description, none is
-    kept and that is counted. Raises InputError for data without a folder, or with such a file already.
+    kept and that is counted. What the descriptions do to ranking is measured where there is a log. Raises InputError
+    for data without a folder, or with such a file already.
     """
     folder = Path(request.data)
     path = folder / FILE
@@ -50,7 +53,8 @@ def enrich(request: Request, screen: Screen, model: CausalModel | None = None) -
         raise InputError(f"{request.data} is no folder; descriptions are written beside the items of a folder of yours")
     if path.exists():
         raise InputError(f"{path} is there already; remove it to have descriptions written again")
-    catalogue = load(request.data).catalogue
+    plain = load(request.data)
+    catalogue = plain.catalogue
     model = model or load_causal_model(request.model)
     bare = [row for row, text in enumerate(catalogue.texts) if len(text.split()) < request.shorter_than][
         : request.items
@@ -81,7 +85,12 @@ def enrich(request: Request, screen: Screen, model: CausalModel | None = None) -
     os.replace(aside, path)
     invalid = sum(not words for words in done.values())
     screen.line(f"{path}: {len(done) - invalid:,} descriptions, {invalid:,} answers that were none and are left empty")
-    return {"file": str(path), "items": len(done), "invalid": invalid, "model": model.name, "seed": request.seed}
+    told = {"file": str(path), "items": len(done), "invalid": invalid, "model": model.name, "seed": request.seed}
+    log = plain.interactions
+    if log is None:
+        screen.line(f"{catalogue.name} has no log, so what this does to ranking cannot be measured")
+        return told | {"ranking": {}}
+    return told | {"ranking": effect_on_ranking(log, plain, load(folder), load_encoder(), request.seed, screen)}
 
 
 def described(said: str, title: str) -> str:
