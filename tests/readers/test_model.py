@@ -66,6 +66,23 @@ def test_an_answer_does_not_depend_on_its_company(asked: CausalModel) -> None:
     np.testing.assert_allclose(np.exp(together).sum(axis=1), 1, atol=1e-6)
 
 
+def test_a_common_beginning_is_read_once_and_changes_nothing(asked: CausalModel) -> None:
+    questions = [(f"the same question for all of them: {prefix}", line) for prefix, line in QUESTIONS]
+    asked.forget()
+    together = asked.answer(questions, CLICK_ANSWERS)
+    for row, question in enumerate(questions):
+        asked.forget()
+        np.testing.assert_allclose(asked.answer([question], CLICK_ANSWERS)[0], together[row], atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "shared"),
+    [([[1, 2, 3], [1, 2, 4, 5]], [1, 2]), ([[1, 2], [1, 2, 3]], [1]), ([[1, 2], [2, 1]], []), ([[1, 2]], []), ([], [])],
+)
+def test_the_beginning_leaves_each_row_a_token(rows: list[list[int]], shared: list[int]) -> None:
+    assert reading._common_beginning(rows) == shared
+
+
 def test_forgotten_prefixes_are_read_again(asked: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     together = asked.answer(QUESTIONS, CLICK_ANSWERS)
     monkeypatch.setattr(reading, "_MEMORY", 1)

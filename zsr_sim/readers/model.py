@@ -11,7 +11,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ _MEMORY = 512 << 20  # bytes of key-value caches that are kept
 _PRECISION = "bf16"  # four times as fast as fp32 on a CPU that knows it, and answers are uncertain by more than that
 
 Progress = Callable[[int, int], None]
+Piece = TypeVar("Piece")
 
 
 class Answering(Protocol):
@@ -222,25 +223,16 @@ class CausalModel:
         return likelihoods
 
     def _read_prefixes(self, prefixes: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Key-value caches of these prefixes; each that is not kept from before is run, those of one length at once."""
-        import torch
-
-        _, model = self._parts
+        """Key-value caches of these prefixes; those not kept from before are run, those of about one length at once."""
         wanted = list(dict.fromkeys(prefixes))
         fresh = [prefix for prefix in wanted if prefix not in self._prefixes]
-        by_length: dict[int, list[tuple[str, list[int]]]] = defaultdict(list)
-        for prefix, ids in zip(fresh, self._tokens(fresh, PREFIX_TOKENS), strict=True):
-            by_length[len(ids)].append((prefix, ids))
-        for length, rows in by_length.items():
-            step = max(1, _BATCH_TOKENS // length)
-            for some in (rows[at : at + step] for at in range(0, len(rows), step)):
-                with torch.inference_mode():
-                    batch = torch.tensor([ids for _, ids in some], device=self.device)  # (batch, length)
-                    cache = model.base_model(input_ids=batch, use_cache=True).past_key_values
-                    parts = [torch.stack([layer.keys, layer.values]) for layer in cache.layers]
-                    kept = torch.stack(parts)  # (layers, 2, batch, heads, length, d_head)
-                for row, (prefix, _) in enumerate(some):
-                    self._prefixes[prefix] = kept[:, :, row].clone()
+        tokens = dict(zip(fresh, self._tokens(fresh, PREFIX_TOKENS), strict=True))
+        fresh.sort(key=lambda prefix: len(tokens[prefix]))
+        common = _common_beginning(list(tokens.values()))  # the instruction: read once for all
+        shared = self._run([common], None)[0] if common else None
+        for some in _within(fresh, lambda prefix: len(tokens[prefix]), _BATCH_TOKENS):
+            caches = self._run([tokens[prefix][len(common) :] for prefix in some], shared)
+            self._prefixes.update(zip(some, caches, strict=True))
         for prefix in wanted:
             self._prefixes.move_to_end(prefix)
         found = {prefix: self._prefixes[prefix] for prefix in wanted}
@@ -248,6 +240,32 @@ class CausalModel:
         while held > _MEMORY and len(self._prefixes) > len(wanted):
             held -= self._prefixes.popitem(last=False)[1].nbytes
         return found
+
+    def _run(self, tokens: list[list[int]], before: torch.Tensor | None) -> list[torch.Tensor]:
+        """Key-value caches of some token rows, all after the same `before`: (layers, 2, heads, length, d_head) each."""
+        import torch
+        from transformers import DynamicCache
+
+        _, model = self._parts
+        # Padded at the end, where no token before can see it.
+        batch = torch.zeros((len(tokens), max(map(len, tokens))), dtype=torch.long)
+        for row, ids in enumerate(tokens):
+            batch[row, : len(ids)] = torch.tensor(ids)
+        cache = DynamicCache()
+        if before is not None:
+            for layer, (keys, values) in enumerate(before[:, :, None].expand(-1, -1, len(tokens), -1, -1, -1)):
+                cache.update(keys, values, layer)
+        with torch.inference_mode():
+            cache = model.base_model(
+                input_ids=batch.to(self.device), past_key_values=cache, use_cache=True
+            ).past_key_values
+        layers = [
+            torch.stack([layer.keys, layer.values]) for layer in cache.layers
+        ]  # (2, batch, heads, length, d_head)
+        start = 0 if before is None else before.shape[-2]
+        return [
+            torch.stack([layer[:, row, :, : start + len(ids)] for layer in layers]) for row, ids in enumerate(tokens)
+        ]
 
     def _prefix_room(self) -> int:
         """How many prefixes of the greatest length fit into half of the memory."""
@@ -303,9 +321,18 @@ def _blocks(questions: Sequence[tuple[str, str]], most: int) -> Iterator[list[li
     return (groups[at : at + most] for at in range(0, len(groups), most))
 
 
-def _within(pieces: Sequence[list[int]], size: Callable[[list[int]], int], most: int) -> Iterator[list[list[int]]]:
+def _common_beginning(rows: Sequence[list[int]]) -> list[int]:
+    """The tokens that several rows begin with, each row keeping one of its own; [] for one row."""
+    if len(rows) < 2:
+        return []
+    first, last = min(rows), max(rows)  # what these share, all share
+    most = min(map(len, rows)) - 1
+    return first[: next((at for at in range(most) if first[at] != last[at]), most)]
+
+
+def _within(pieces: Sequence[Piece], size: Callable[[Piece], int], most: int) -> Iterator[list[Piece]]:
     """Pieces in their order, ascending in size, together as long as the padded sum is within `most`."""
-    some: list[list[int]] = []
+    some: list[Piece] = []
     for piece in pieces:
         if some and (len(some) + 1) * size(piece) > most:
             yield some

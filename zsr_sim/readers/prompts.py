@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from zsr_sim.envs.world import Users
 
-VERSION = "1"  # of these prompts: part of what an answer is kept under
+VERSION = "2"  # of these prompts: part of what an answer is kept under
 TITLE, PROFILE = 60, 240  # characters at most
 LIKED = 4  # titles that make a persona
 
@@ -49,8 +49,11 @@ def short_title(title: str) -> str:
 
 
 def persona_prefix(persona: str) -> str:
-    """What comes before every line: the same for all items, so that it is read once for a user."""
-    return f"{persona}\nWould this person also choose the following? Answer yes or no.\n"
+    """What comes before every line: the same for all items, so that it is read once for a user.
+
+    The question comes first: it is the same for all users, and read once for all of them.
+    """
+    return f"Would this person also choose the following? Answer yes or no.\n{persona}\n"
 
 
 def click_line(title: str) -> str:

@@ -108,8 +108,9 @@ class LlmUsers:
         """
         titles = [self.personas.titles[item] for item in items.tolist()]
         personas = self.personas.of(users)
-        told = self._asked(personas, [rate_line(title) for title in titles], RATE_ANSWERS)
-        told = told - self._asked(personas, [rate_line(NO_ITEM)] * len(titles), RATE_ANSWERS)
+        lines = [rate_line(title) for title in [*titles, *[NO_ITEM] * len(titles)]]
+        told, free = np.split(self._asked(personas * 2, lines, RATE_ANSWERS), 2)  # (n, answers) each
+        told = told - free
         odds = np.exp(told - told.max(axis=1, keepdims=True))  # (n, answers)
         return np.asarray(odds[:, GOOD].sum(axis=1) / odds.sum(axis=1), dtype=np.float32)
 
@@ -121,12 +122,13 @@ class LlmUsers:
         personas = self.personas.of(users)
         asked = [persona for persona in personas for _ in range(slate)]
         lines = [click_line(self.personas.titles[item]) for item in slates.ravel().tolist()]
-        told = self._asked(asked, lines, CLICK_ANSWERS, progress)
-        odds = (told[:, 0] - told[:, 1]).reshape(n, slate)
+        free = personas if calibrated else []  # asked together with the items: one pass for both
+        told = self._asked(asked + free, lines + [click_line(NO_ITEM)] * len(free), CLICK_ANSWERS, progress)
+        odds = told[:, 0] - told[:, 1]
+        found = odds[: n * slate].reshape(n, slate)
         if calibrated:
-            free = self._asked(personas, [click_line(NO_ITEM)] * n, CLICK_ANSWERS)
-            odds = odds - (free[:, 0] - free[:, 1])[:, None]
-        return np.asarray(odds, dtype=np.float32)
+            found = found - odds[n * slate :, None]
+        return np.asarray(found, dtype=np.float32)
 
     def _asked(
         self, personas: list[str], lines: list[str], answers: tuple[str, ...], progress: Progress | None = None
