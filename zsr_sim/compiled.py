@@ -5,6 +5,7 @@ from another file: after editing a law in a checkout, delete `*.nb?` in all `__p
 """
 
 import functools
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -89,9 +90,10 @@ def batched(function: Callable[Concatenate[int, int, P], None]) -> Callable[P, N
     """Compile a loop over the users `begin` to before `end`, its first two arguments, and share it among all cores.
 
     What is called takes the other arguments. The last one must be an array with a row per user, and users must not read
-    each other's state. Small batches run on the caller's thread, since waking the others costs more than they do. The
-    code is the same in any batch and on any thread, and so is a user's result, to the bit. Plain threads around a plain
-    loop, since numba's parallel loops compile three times as long, and would have to be compiled beside the plain ones.
+    each other's state. Small batches run on the caller's thread, since waking the others costs more than they do; of
+    large ones, too, the caller does what nobody has begun. The code is the same in any batch and on any thread, and so
+    is a user's result, to the bit. Plain threads around a plain loop, since numba's parallel loops compile three times
+    as long, and would have to be compiled beside the plain ones.
     """
     compiled: Callable[..., None] = numba.njit(nogil=True, **_PLAIN)(function)
 
@@ -103,15 +105,21 @@ def batched(function: Callable[Concatenate[int, int, P], None]) -> Callable[P, N
             return
         parts = _SHARES * _THREADS
         bounds = [n * part // parts for part in range(parts + 1)]
-        for _ in _threads().map(lambda begin, end: compiled(begin, end, *arguments), bounds[:-1], bounds[1:]):
-            pass  # asked for, so that what one of them raises is raised here
+        shares = list(itertools.pairwise(bounds))
+        elsewhere = [_threads().submit(compiled, begin, end, *arguments) for begin, end in shares[1:]]
+        compiled(*shares[0], *arguments)
+        for future, (begin, end) in zip(elsewhere[::-1], shares[:0:-1], strict=True):
+            if future.cancel():  # nobody has begun it
+                compiled(begin, end, *arguments)
+            else:
+                future.result()  # asked for, so that what it raises is raised here
 
     return call
 
 
 @functools.cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, "zsr-sim")
+    return ThreadPoolExecutor(_THREADS - 1, "zsr-sim")  # beside the caller's
 
 
 os.register_at_fork(after_in_child=_threads.cache_clear)  # threads do not come along
