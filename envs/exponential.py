@@ -12,15 +12,15 @@ import numpy as np
 
 from zsr_sim.compiled import law
 
-_LARGEST = 700.0
+_LEAST, _LARGEST = -709.0, 710.0  # whose k give the exponents of 0 and of infinity
 _PER_DOUBLING, _LN_2 = 1.4426950408889634, 0.6931471805599453
 _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11 = (1.0 / math.factorial(k) for k in range(3, 12))
 
 
 @law
 def exponential(x: float) -> float:
-    """e**x, to a relative error below 1e-13; an exponent beyond -700 .. 700 counts as the nearest in it."""
-    x = min(max(x, -_LARGEST), _LARGEST)
+    """e**x, to a relative error below 1e-13; 0 from about -708.7 downwards, infinite from about 709.1 upwards."""
+    x = min(max(x, _LEAST), _LARGEST)
     k = math.floor(x * _PER_DOUBLING + 0.5)
     r = x - k * _LN_2
     p = _C8 + r * (_C9 + r * (_C10 + r * _C11))
