@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -109,10 +109,11 @@ class FittedPopulation:
     items: as these users see them. tastes: float32 (people, interests, d), unit vectors. affinity_weights: float32
     (people,), the trait of that name: the more a log shows of a person, the surer the taste. likings: float32 (people,
     e), as in `Users`. report: where each parameter comes from. histories: int32 (people, length). codes: int64
-    (people,), which user of the log it is. keys: int64 (people,), a hash of the user's id, ascending: people stand in
-    an order that has nothing to do with the log's, and a person keeps side and traits when others join. Visit i is by
-    person i mod rows; visits of one person differ in luck only. Rows with one key are one person
-    (`replicates.bootstrap`).
+    (people,), which user of the log it is, -1 for a newcomer (`newcomers.py`). keys: int64 (people,), a hash of the
+    user's id, ascending: people stand in an order that has nothing to do with the log's, and a person keeps side and
+    traits when others join. Visit i is by person i mod rows; visits of one person differ in luck only. Rows with one
+    key are one person (`replicates.bootstrap`). profiles: float32 (people, d), as in `Users`; (0, 0) where nobody has
+    one.
     """
 
     items: WorldItems
@@ -126,6 +127,7 @@ class FittedPopulation:
     likings: NDArray[np.float32]
     click_bias: float
     report: tuple[Estimate, ...]
+    profiles: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
 
     @property
     def people(self) -> int | None:
@@ -143,7 +145,8 @@ class FittedPopulation:
         return self._only(~second), self._only(second)
 
     def _only(self, rows: NDArray[np.bool_]) -> FittedPopulation:
-        columns = ("tastes", "histories", "codes", "keys", "affinity_weights", "likings")
+        columns = ["tastes", "histories", "codes", "keys", "affinity_weights", "likings"]
+        columns += ["profiles"] if len(self.profiles) else []
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     def visit(self, ids: NDArray[np.int64]) -> Users:
@@ -152,7 +155,10 @@ class FittedPopulation:
         rows = ids % len(self.codes)
         traits = draw_traits(self.traits, self.seed, self.keys[rows], self.click_bias)
         traits[:, Trait.AFFINITY_WEIGHT] = self.affinity_weights[rows]
-        return Users(ids, self.keys[rows], self.tastes[rows], traits, self.histories[rows], self.likings[rows])
+        profiles = self.profiles[rows] if len(self.profiles) else self.profiles
+        return Users(
+            ids, self.keys[rows], self.tastes[rows], traits, self.histories[rows], self.likings[rows], profiles
+        )
 
 
 def organic(

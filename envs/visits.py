@@ -75,9 +75,11 @@ class Visits(Columns):
 
 def observe(state: WorldState) -> Observation:
     """What a strategy may know of these users (copies: a strategy cannot reach into the world)."""
+    profiles = state.users.profiles
     return Observation(
-        state.seeds.copy(), state.users.ids.copy(), state.steps.copy(), state.histories.copy(), state.latest_pages()
-    )
+        state.seeds.copy(), state.users.ids.copy(), state.steps.copy(), state.histories.copy(), state.latest_pages(),
+        profiles.copy() if profiles.shape[1] else None,
+    )  # fmt: skip
 
 
 def simulate(

@@ -32,7 +32,8 @@ class Users(Columns):
     user's parameter of each law (`traits.py`). histories: int32 (n, length), items consumed before the visit, most
     recent last, padded left with -1; `length` (at least 1) is how many items the user remembers. likings: float32
     (n, e), what pleases the user beyond quality, in standard deviations of it (`WorldItems.pleasures`); e = 0: nothing
-    but what draws the user, too.
+    but what draws the user, too. profiles: float32 (n, d), where a text on the user lies in the item space, zeros for a
+    user without one; (n, 0) where nobody has one.
     """
 
     ids: NDArray[np.int64]
@@ -41,10 +42,12 @@ class Users(Columns):
     traits: NDArray[np.float32]
     histories: NDArray[np.int32]
     likings: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+    profiles: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
 
     def __post_init__(self) -> None:
-        if len(self.likings) != len(self):
-            object.__setattr__(self, "likings", np.empty((len(self), 0), dtype=np.float32))
+        for name in ("likings", "profiles"):
+            if len(getattr(self, name)) != len(self):
+                object.__setattr__(self, name, np.empty((len(self), 0), dtype=np.float32))
 
     def __len__(self) -> int:
         return len(self.ids)

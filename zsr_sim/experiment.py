@@ -22,13 +22,14 @@ from zsr_sim.envs.feedback import RewardWeights
 from zsr_sim.envs.fitting import appeal_from, fit
 from zsr_sim.envs.glances import learn_glances
 from zsr_sim.envs.items import WorldItems, make_items
+from zsr_sim.envs.newcomers import Described, with_newcomers
 from zsr_sim.envs.population import FittedPopulation, MadeUpPopulation, Population
 from zsr_sim.envs.world import World
 from zsr_sim.errors import InputError
 from zsr_sim.generation.index import Shelf
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import training_log
-from zsr_sim.interactions import Interactions
+from zsr_sim.interactions import Interactions, id_keys
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +56,7 @@ class Scene:
     vectors: float32 (n_items, d), the catalogue in the item space. train, test: populations without a common user.
     items: as their texts place them; the users of a log see them as `world.items`. log: what the training users
     consumed before any recommender. shown: what logged pages say of users. history: how histories are read (`retrieval`
-    does). asked: set where a language model says what attracts.
+    does). asked: set where a language model says what attracts. described: people of whom there is a text.
     """
 
     dataset: Dataset
@@ -76,6 +77,7 @@ class Scene:
     text_encoder: TextEncoder
     shown: Mapping[str, Estimate]
     asked: AskedUsers | None = None
+    described: Described | None = None
 
     @property
     def fitted(self) -> bool:
@@ -128,8 +130,7 @@ class Scene:
 
         Raises InputError for a text that the encoder cannot read.
         """
-        vectors, _ = encode_texts(texts, self.text_encoder, VectorCache())
-        return unit(self.space.project(vectors, self.space.centre(self.text_vectors)))
+        return _placed(texts, self.text_encoder, self.space, self.text_vectors)
 
     def describe(self) -> dict[str, object]:
         """What a reader of results needs to know of this world; JSON-ready."""
@@ -150,6 +151,14 @@ class Scene:
             "fit": [line.to_json() for line in self.fit_report],
             "trust": self.trust,
         }
+
+
+def _placed(
+    texts: Sequence[str], encoder: TextEncoder, space: ItemSpace, of_items: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Where texts lie among those of items, unit length, float32 (n, d)."""
+    vectors, _ = encode_texts(texts, encoder, VectorCache())
+    return unit(space.project(vectors, space.centre(of_items)))
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -207,7 +216,11 @@ def make_scene(
     )  # fmt: skip
     glances = learn_glances(dataset.impressions, n) if dataset.impressions is not None else None
     shown = {} if glances is None else glances.estimates
-    population = population_of(items, log, settings, shown, WORLD_SEED)
+    described = None
+    if dataset.profiles:
+        places = _placed(list(dataset.profiles.values()), text_encoder, space, text_vectors)
+        described = Described(id_keys(list(dataset.profiles)), places)
+    population = joined_by(described, population_of(items, log, settings, shown, WORLD_SEED))
     train: Population
     test: Population
     train, test = population.split(TEST_SHARE, WORLD_SEED)
@@ -232,8 +245,17 @@ def make_scene(
     retrieval = Retrieval(vectors, popularity, shelf=Shelf.of(world.items))
     return Scene(
         dataset, text_encoder.name, text_encoder.fingerprint, report, text_vectors, space, vectors, items, world, train,
-        test, consumed, retrieval, settings, POOLED, text_encoder, shown, asked,
+        test, consumed, retrieval, settings, POOLED, text_encoder, shown, asked, described,
     )  # fmt: skip
+
+
+def joined_by(
+    described: Described | None, population: MadeUpPopulation | FittedPopulation
+) -> MadeUpPopulation | FittedPopulation:
+    """The people of a log, and those of whom there is a text and no history; made-up users stay by themselves."""
+    if described is None or not isinstance(population, FittedPopulation):
+        return population
+    return with_newcomers(population, described)
 
 
 def population_of(

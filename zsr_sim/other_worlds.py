@@ -15,7 +15,7 @@ from zsr_sim.envs.noise import Purpose, normals
 from zsr_sim.envs.population import FittedPopulation, MadeUpPopulation
 from zsr_sim.envs.replicates import bootstrap
 from zsr_sim.envs.world import World
-from zsr_sim.experiment import TEST_SHARE, WORLD_SEED, Scene, population_of
+from zsr_sim.experiment import TEST_SHARE, WORLD_SEED, Scene, joined_by, population_of
 
 UNKNOWN = (
     "boredom",
@@ -52,7 +52,7 @@ def other_users(scene: Scene, replicate: int) -> MadeUpPopulation | FittedPopula
     settings, log = drawn_settings(scene.settings, replicate, shown), scene.dataset.interactions
     resampled = None if log is None else bootstrap(log, WORLD_SEED, replicate)
     population = population_of(scene.items, resampled, settings, scene.shown, WORLD_SEED + 1 + replicate)
-    return population.split(TEST_SHARE, WORLD_SEED)[1]
+    return joined_by(scene.described, population).split(TEST_SHARE, WORLD_SEED)[1]
 
 
 def drawn_settings(settings: WorldSettings, replicate: int, shown: Collection[str] = ()) -> WorldSettings:
