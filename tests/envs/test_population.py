@@ -56,6 +56,7 @@ def test_shapes_and_types(population: MadeUpPopulation) -> None:
         "traits": ("float32", (10, N_TRAITS)),
         "histories": ("int32", (10, HISTORY_LENGTH)),
         "likings": ("float32", (10, 0)),
+        "profiles": ("float32", (10, 0)),
     }
     np.testing.assert_allclose(np.linalg.norm(users.tastes, axis=2), 1, atol=1e-6)
     assert len(population.visit(np.arange(0))) == 0
