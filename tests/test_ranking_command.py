@@ -124,11 +124,23 @@ def test_a_trained_run_is_tried_on_users_it_has_not_learned_from() -> None:
     assert "trained learned from the training users of this log" in found["notes"][0]
 
 
+def test_what_learns_in_the_loop_is_trained_there_and_tried_on_others() -> None:
+    small = ("--set", *ASSIGNMENTS, "generator.candidates=0")
+    words = ("evaluate", "ranking", "--data", "data", "--agents", "linucb", "policy-gradient", "similarity", "--json")
+    found = json.loads(zsr_sim(*words, *small).stdout)
+    warm, cold = found["protocols"]["warm"], found["protocols"]["cold"]
+    assert list(warm["agents"]) == ["linucb", "policy-gradient", "similarity"]
+    assert list(cold["agents"]) == ["similarity"]
+    assert 2 <= warm["users"] < N_USERS / 2
+    assert found["notes"][0].startswith("linucb, policy-gradient learned from the training users of this log, so only")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["--agents", "similarty"], "unknown agent 'similarty'; did you mean 'similarity'?"),
-        (["--agent", "policy-gradient"], "policy-gradient is trained in the loop: zsr-sim train"),
+        (["--agent", "linucb", "--protocol", "cold"], "--protocol cold: linucb has been trained with these items"),
+        (["--agent", "oracle-myopic"], "oracle-myopic"),
         (["--agent", "not_finite:Broken"], "agent not_finite:Broken"),
         (["--agent", "random", "--min-interactions", "40"], "0 users have interactions with 40 different items"),
         (["--agent", "item-knn", "--protocol", "cold"], "--protocol cold: item-knn knows items by their id"),

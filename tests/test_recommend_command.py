@@ -191,7 +191,7 @@ BAD = [
     (["--out", "recs.parquet.gz"], "--out recs.parquet.gz: expected a name that ends in"),
     (["--out", "histories.csv"], "--out histories.csv is a file that is read; choose another name"),
     (["--out", "histories.csv/recs.csv"], "--out histories.csv/recs.csv: a file in a folder is expected"),
-    (["--agent", "policy-gradient"], "policy-gradient is trained in the loop: zsr-sim train"),
+    (["--agent", "linucb", "--candidates", "two.csv"], "--candidates: linucb is trained in the loop, among the items"),
     (["--agent", "similarty"], "unknown agent 'similarty'; did you mean 'similarity'?"),
     (["--agent", "random", "--explain"], "--explain: random cannot say which items spoke for another"),
 ]

@@ -1,4 +1,4 @@
-"""Agents as `evaluate ranking` and `recommend` need them: built for a scene, without a training in the loop."""
+"""Agents as `evaluate ranking` and `recommend` need them: built for a scene, trained in it where they learn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from zsr_sim.agents.peers import PEERS
 from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.agents.registry import checked, find_agent
 from zsr_sim.config import Settings
-from zsr_sim.errors import InputError
 from zsr_sim.experiment import Scene, fingerprint
 from zsr_sim.learning import learners
 from zsr_sim.progress import OnProgress
@@ -23,20 +22,22 @@ from zsr_sim.runs import CHECKPOINTS, read_manifest
 class Ranker:
     """An agent as a person named it.
 
-    label: what results call it. build: makes it, learning from the scene's log where it learns. run: the run folder
-    that it comes from, None for others. id_based: it knows items by their ids, not by their texts.
+    label: what results call it. build: makes it, learning from the scene's log, or in its loop, where it learns. run:
+    the run folder that it comes from, None for others. id_based: it knows items by their ids, not by their texts.
+    in_the_loop: it is trained among the scene's training users when it is built.
     """
 
     label: str
     build: Callable[[Scene, Settings, int, OnProgress], CheckedAgent]
     run: Path | None = None
     id_based: bool = False
+    in_the_loop: bool = False
 
 
 def find_rankers(names: Sequence[str]) -> list[Ranker]:
     """The agents of these names; one that is named again becomes "similarity#2".
 
-    Raises InputError for an unknown agent and for one that has to be trained in the loop first.
+    Raises InputError for an unknown agent.
     """
     counts: Counter[str] = Counter()
     rankers = []
@@ -53,12 +54,8 @@ def find_ranker(name: str) -> Ranker:
     if name in PEERS:
         return Ranker(name, partial(_learn_peer, name), id_based=True)
     spec = find_agent(name)
-    if spec.learns and learners()[spec.label].in_the_loop:
-        raise InputError(
-            f"{spec.label} is trained in the loop: zsr-sim train --agent {spec.label} --out runs/NAME first, "
-            "then name that run folder"
-        )
-    return Ranker(spec.label, spec.build, _run_folder(name))
+    in_the_loop = spec.learns and learners()[spec.label].in_the_loop
+    return Ranker(spec.label, spec.build, _run_folder(name), in_the_loop=in_the_loop)
 
 
 def _learn_peer(name: str, scene: Scene, settings: Settings, seed: int, report: OnProgress) -> CheckedAgent:
@@ -75,7 +72,7 @@ def _run_folder(name: str) -> Path | None:
 
 
 def knows_the_log(ranker: Ranker, scene: Scene) -> bool:
-    """Whether the agent comes from a run that was trained on this very data set."""
+    """Whether the agent is trained among users of this very data set, now or in the run that it comes from."""
     if ranker.run is None:
-        return False
+        return ranker.in_the_loop
     return bool(read_manifest(ranker.run)["data"].get("fingerprint") == fingerprint(scene.dataset))

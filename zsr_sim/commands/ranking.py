@@ -100,10 +100,11 @@ def try_protocols(
     """The results of each protocol that was asked for, and seconds; raises InputError where none can be tried."""
     chosen = _chosen_users(scene, ground, rankers, question)
     results, seconds = {}, {}
+    untried: list[str] = []
     for protocol in [name for name in ("warm", "cold") if getattr(question, name)]:
         able, left_out = _able(rankers, protocol, scene)
         if not able:
-            ground.notes += [f"{protocol}: {name} {why}" for name, why in left_out.items()]
+            untried += [f"{protocol}: {name} {why}" for name, why in left_out.items()]
             continue
         trials = _trials(protocol, ground, scene, question)
         draws = [_draw(of_users(draw, chosen), scene, settings) for draw in trials]
@@ -111,7 +112,8 @@ def try_protocols(
         results[protocol] = found | {"left_out": left_out}
         _say(protocol, found, left_out, screen)
     if not results:
-        raise InputError(f"--protocol {'; '.join(ground.notes)}; name another agent or --protocol warm")
+        raise InputError(f"--protocol {'; '.join(untried)}; name another agent or --protocol warm")
+    ground.notes += untried
     return results, seconds
 
 

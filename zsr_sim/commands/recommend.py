@@ -66,6 +66,11 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
     suffix = _suffix(request)
     settings = request.settings()
     ranker = find_ranker(request.agent)
+    if ranker.in_the_loop and request.candidates is not None:
+        raise InputError(
+            f"--candidates: {ranker.label} is trained in the loop, among the items of {request.data}: zsr-sim train "
+            f"--agent {ranker.label} --out runs/NAME first, then name that run folder"
+        )
     with Phases(screen) as phases:
         scene = make_scene(request.data, settings.world, request.encoder, phases.encoding)
         histories, texts = _people(request, scene)
