@@ -33,6 +33,8 @@ _GENERATOR = SOURCES.index("generator")
 
 Feedback = Callable[[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]], None]
 """Called with (histories, pages, clicks) of the generated pages that users were shown; a click belongs to an item."""
+OnPages = Callable[[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_]], float]
+"""Called with (evidence, pages, clicks) of all pages that users were shown in an update; answers with a log-loss."""
 
 
 class PolicyGradient:
@@ -90,6 +92,7 @@ class Rollout:
     shown: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = field(default_factory=list)  # histories, pages
     clicks: list[NDArray[np.bool_]] = field(default_factory=list)  # (k, slate)
     accepted: list[float] = field(default_factory=list)
+    evidence: list[NDArray[np.float32]] = field(default_factory=list)  # (k, slate, N_EVIDENCE)
 
 
 def generalised_advantages(
@@ -126,9 +129,10 @@ class PolicyGradientTrainer:
         seed: int,
         feedback: Feedback | None = None,
         feedback_interval: int = 0,
+        on_pages: OnPages | None = None,
     ) -> None:
         self.world, self.population, self.settings, self.horizon, self.seed = world, population, settings, horizon, seed
-        self.feedback, self.feedback_interval = feedback, feedback_interval
+        self.feedback, self.feedback_interval, self.on_pages = feedback, feedback_interval, on_pages
         with torch.random.fork_rng(devices=[]):  # torch initialises weights from its global state only
             torch.manual_seed(seed)
             self.scorer = CandidateScorer(settings.hidden)
@@ -155,6 +159,9 @@ class PolicyGradientTrainer:
         }
         if rollout.accepted:
             figures["acceptance"] = float(np.mean(rollout.accepted))
+        if self.on_pages and rollout.evidence:
+            shown, clicks = np.concatenate([pages for _, pages in rollout.shown]), np.concatenate(rollout.clicks)
+            figures["click_loss"] = self.on_pages(np.concatenate(rollout.evidence), shown, clicks)
         # Not after the last update: the policy is used with the generator that it has learned with.
         due = self.feedback_interval and self.update % self.feedback_interval == 0 < self.settings.updates - self.update
         if self.feedback and due and generated.sum() > 1:
@@ -202,6 +209,8 @@ class PolicyGradientTrainer:
         rollout.shown.append((observation.histories, shown))
         if candidates.accepted is not None:
             rollout.accepted.append(candidates.accepted)
+        if candidates.evidence is not None:
+            rollout.evidence.append(candidates.evidence[rows, actions])
         return shown
 
     def _learn(self, rollout: Rollout, present: NDArray[np.bool_]) -> dict[str, float]:

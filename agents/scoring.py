@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zsr_sim.generation.relations import N_CONTEXT, N_RELATIONS
+from zsr_sim.generation.relations import N_CONTEXT, N_READ
 
 
 class CandidateScorer(nn.Module):
@@ -13,7 +13,7 @@ class CandidateScorer(nn.Module):
 
     def __init__(self, hidden: int = 64) -> None:
         super().__init__()
-        width = N_RELATIONS + N_CONTEXT
+        width = N_READ + N_CONTEXT
         self.read = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.score = nn.Linear(2 * hidden, 1)
         self.value = nn.Sequential(nn.Linear(2 * hidden + N_CONTEXT, hidden), nn.Tanh(), nn.Linear(hidden, 1))

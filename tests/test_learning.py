@@ -151,9 +151,10 @@ def test_a_figure_that_is_not_finite_is_none_in_json(trained: Trained) -> None:
 
 
 def test_all_candidates_generated_is_refused(scene: Scene) -> None:
-    settings = small_settings("generator.candidates=4", "agent.candidates=4")
+    settings = small_settings("generator.candidates=4", "agent.candidates=8")
     with pytest.raises(
-        InputError, match=r"generator\.candidates is 4, agent\.candidates 4; some candidates must be retr"
+        InputError,
+        match=r"generator\.candidates is 4, agent\.composed 4, agent\.candidates 8; some candidates must be retr",
     ):
         require_trainable("policy-gradient", scene, settings)
     require_trainable("sb3:PPO", scene, settings)

@@ -165,6 +165,9 @@ class AgentSettings(_Strict):
         "auto", description="where sb3 is trained: candidate pages, items one by one, points in item space"
     )
     candidates: int = Field(8, ge=2, description="pages to choose from")
+    composed: int = Field(
+        4, ge=0, le=4, description="of these, how many policy-gradient's click model composes item by item"
+    )
     updates: int = Field(30, ge=1, description="policy updates")
     users: int = Field(256, ge=2, description="visits per update")
     learning_rate: float = Field(1e-3, gt=0, description="Adam")

@@ -31,6 +31,8 @@ from zsr_sim.errors import InputError
 from zsr_sim.experiment import Scene
 from zsr_sim.generation.batches import Batch
 from zsr_sim.generation.candidates import CandidateSource, RetrievalCandidates
+from zsr_sim.generation.clicks import ClickModel, ClickTrainer
+from zsr_sim.generation.composed import ComposedCandidates
 from zsr_sim.generation.gan import Drawing, GeneratedCandidates, SequenceGan
 from zsr_sim.generation.networks import RECENT, Discriminator, Generator
 from zsr_sim.generation.retrieval import Retrieval
@@ -38,7 +40,7 @@ from zsr_sim.generation.sequences import Sequences, continuations, stretches
 from zsr_sim.generation.training import GanTrainer
 from zsr_sim.log_learners import LOG_LEARNERS
 from zsr_sim.loop_learners import LOOP_LEARNERS, restore_top_k, train_top_k
-from zsr_sim.progress import OnProgress, Progress, run_updates, under
+from zsr_sim.progress import Keeps, OnProgress, Progress, run_updates, under
 from zsr_sim.runs import load_checkpoint
 from zsr_sim.trained import Learner, Trained, facts, item_keys, kept, space_tensors
 
@@ -108,10 +110,11 @@ def require_trainable(name: str, scene: Scene, settings: Settings) -> None:
 def _require_policy_gradient(scene: Scene, settings: Settings) -> None:
     if settings.agent.algorithm == "top-k":
         return
-    if settings.generator.candidates >= settings.agent.candidates:
+    own, written = settings.agent, settings.generator.candidates
+    if written + own.composed >= own.candidates:
         raise InputError(
-            f"generator.candidates is {settings.generator.candidates}, agent.candidates {settings.agent.candidates}; "
-            "some candidates must be retrieved: raise the second or lower the first"
+            f"generator.candidates is {written}, agent.composed {own.composed}, agent.candidates {own.candidates}; "
+            "some candidates must be retrieved: raise the last or lower one of the others"
         )
     if settings.generator.candidates:
         _sequences(scene, 0)
@@ -131,12 +134,14 @@ def train_policy_gradient(
     gan_trainer, figures = None, {}
     if settings.generator.candidates:
         gan_trainer, figures["generator"] = _train_generator(scene, settings, seed, report, progress)
-    policy, figures["policy"] = _train_policy(scene, settings, seed, gan_trainer, report, progress, figures)
+    policy, clicks, figures["policy"] = _train_policy(scene, settings, seed, gan_trainer, report, progress, figures)
     gan = None if gan_trainer is None else gan_trainer.gan
     gate = None if gan is None else gan.threshold
     tensors = _weights("scorer", policy.scorer) | ({} if gan is None else _gan_weights(gan, scene))
+    if clicks is not None:
+        tensors |= _weights("clicks", clicks) | _keys(scene)
     return Trained(
-        PolicyGradient(policy.scorer, _candidates(gan, scene.retrieval, settings)),
+        PolicyGradient(policy.scorer, _proposals(gan, clicks, scene.retrieval, settings)),
         tensors | space_tensors(scene),
         facts(POLICY_GRADIENT, scene, settings, seed) | {"gate": gate},
         figures,
@@ -147,9 +152,12 @@ def _weights(name: str, network: nn.Module) -> dict[str, Tensor]:
     return {f"{name}.{key}": value for key, value in network.state_dict().items()}
 
 
+def _keys(scene: Scene) -> dict[str, Tensor]:
+    return {"items.keys": torch.from_numpy(item_keys(scene.dataset.catalogue))}
+
+
 def _gan_weights(gan: SequenceGan, scene: Scene) -> dict[str, Tensor]:
-    keys = {"items.keys": torch.from_numpy(item_keys(scene.dataset.catalogue))}
-    return _weights("generator", gan.generator) | _weights("discriminator", gan.discriminator) | keys
+    return _weights("generator", gan.generator) | _weights("discriminator", gan.discriminator) | _keys(scene)
 
 
 def _require_gan(scene: Scene, settings: Settings) -> None:
@@ -198,7 +206,7 @@ def train_stable_baselines(algorithm: str, scene: Scene, settings: Settings, see
 
 
 def _stage(scene: Scene, settings: Settings) -> Stage:
-    source = _candidates(None, scene.retrieval, settings)
+    source = RetrievalCandidates(scene.retrieval, settings.world.slate_size, settings.agent.candidates)
     return Stage.of(scene.world, scene.train, source, scene.dataset.catalogue.item_ids)
 
 
@@ -230,21 +238,42 @@ def _train_generator(
 def _train_policy(
     scene: Scene, settings: Settings, seed: int, gan_trainer: GanTrainer | None, report: OnProgress,
     progress: Progress, before: dict[str, dict[str, float]],
-) -> tuple[PolicyGradientTrainer, dict[str, float]]:  # fmt: skip
-    source = _candidates(gan_trainer.gan if gan_trainer else None, scene.retrieval, settings, torch.float32)
+) -> tuple[PolicyGradientTrainer, ClickModel | None, dict[str, float]]:  # fmt: skip
+    beside: dict[str, Keeps] = {} if gan_trainer is None else {"generator": gan_trainer}
+    clicks = ClickTrainer(len(scene.vectors), seed) if settings.agent.composed else None
+    if clicks is not None:
+        progress.restore("clicks", clicks)
+        beside["clicks"] = clicks
+    trainer = policy_trainer(scene, settings, seed, gan_trainer, clicks)
+    figures = run_updates(trainer, settings.agent.updates, report, progress, beside, before)
+    return trainer, None if clicks is None else clicks.model, figures
+
+
+def policy_trainer(
+    scene: Scene, settings: Settings, seed: int, gan_trainer: GanTrainer | None, clicks: ClickTrainer | None
+) -> PolicyGradientTrainer:
+    """What trains the policy gradient, and the generator and the click model with it, where there are any."""
+    gan = None if gan_trainer is None else gan_trainer.gan
+    source = _proposals(gan, None if clicks is None else clicks.model, scene.retrieval, settings, torch.float32)
+    written = source.rest if isinstance(source, ComposedCandidates) else source
 
     def learn_from_feedback(histories: NDArray[np.int32], pages: NDArray[np.int32], clicks: NDArray[np.bool_]) -> None:
-        if gan_trainer is not None and isinstance(source, GeneratedCandidates):
+        if gan_trainer is not None and isinstance(written, GeneratedCandidates):
             gan_trainer.learn_from_feedback(histories, pages, clicks)
-            source.renew(gan_trainer.gan)
+            written.renew(gan_trainer.gan)
 
-    trainer = PolicyGradientTrainer(
+    def learn_clicks(evidence: NDArray[np.float32], pages: NDArray[np.int32], clicked: NDArray[np.bool_]) -> float:
+        assert clicks is not None  # or this would not be called
+        assert isinstance(source, ComposedCandidates)
+        loss = clicks.learn(evidence, pages, clicked)
+        source.renew(clicks.model)
+        return loss
+
+    return PolicyGradientTrainer(
         scene.world, scene.train, source, settings.agent, settings.world.horizon, seed,
         learn_from_feedback if gan_trainer else None, settings.generator.feedback_interval,
+        learn_clicks if clicks else None,
     )  # fmt: skip
-    beside = {} if gan_trainer is None else {"generator": gan_trainer}
-    figures = run_updates(trainer, settings.agent.updates, report, progress, beside, before)
-    return trainer, figures
 
 
 def load_trained(folder: Path, name: str, scene: Scene) -> Agent:
@@ -284,7 +313,8 @@ def _restore_policy_gradient(
     scorer = CandidateScorer(settings.agent.hidden)
     scorer.load_state_dict(under("scorer", tensors))
     gan = None if meta["gate"] is None else restore_gan(tensors, meta["gate"], scene)
-    return PolicyGradient(scorer, _candidates(gan, scene.retrieval, settings))
+    clicks = _restore_clicks(tensors, scene) if settings.agent.composed else None
+    return PolicyGradient(scorer, _proposals(gan, clicks, scene.retrieval, settings))
 
 
 def _restore_gan(tensors: dict[str, Tensor], meta: dict[str, Any], settings: Settings, scene: Scene) -> Gan:
@@ -299,19 +329,38 @@ def _restore_stable_baselines(
 
 def restore_gan(tensors: dict[str, Tensor], gate: float, scene: Scene) -> SequenceGan:
     """The GAN of a checkpoint, for any catalogue: items that it learned from keep their residuals, others have none."""
-    keys, dimensions = tensors["items.keys"].numpy(), scene.vectors.shape[1]
+    keys, dimensions = tensors["items.keys"], scene.vectors.shape[1]
     gan = SequenceGan(Generator(dimensions, len(keys)), Discriminator(dimensions), gate)
     gan.generator.load_state_dict(under("generator", tensors))
     gan.discriminator.load_state_dict(under("discriminator", tensors))
-    return gan.moved(pd.Index(keys).get_indexer(item_keys(scene.dataset.catalogue)))  # -1: an item it has never seen
+    return gan.moved(_rows(keys, scene))
 
 
-def _candidates(
-    gan: SequenceGan | None, retrieval: Retrieval, settings: Settings, dtype: torch.dtype = torch.float64
-) -> CandidateSource:
-    if gan is None:
-        return RetrievalCandidates(retrieval, settings.world.slate_size, settings.agent.candidates)
-    return _generated(gan, retrieval, settings, dtype)
+def _restore_clicks(tensors: dict[str, Tensor], scene: Scene) -> ClickModel:
+    """The click model of a checkpoint; what each item drew is known of those that it learned from."""
+    keys = tensors["items.keys"]
+    model = ClickModel(len(keys))
+    model.load_state_dict(under("clicks", tensors))
+    return model.moved(_rows(keys, scene))
+
+
+def _rows(keys: Tensor, scene: Scene) -> NDArray[np.int64]:
+    """Where each of the scene's items stood among these keys; -1: it is new."""
+    known: pd.Index[int] = pd.Index(keys.numpy())
+    return np.asarray(known.get_indexer(pd.Index(item_keys(scene.dataset.catalogue))))
+
+
+def _proposals(
+    gan: SequenceGan | None, clicks: ClickModel | None, retrieval: Retrieval, settings: Settings,
+    dtype: torch.dtype = torch.float64,
+) -> CandidateSource:  # fmt: skip
+    """The policy's candidates: composed by the click model, written by the generator, and retrieved."""
+    composed = 0 if clicks is None else settings.agent.composed
+    agent = settings.agent.model_copy(update={"candidates": settings.agent.candidates - composed})
+    rest: CandidateSource = RetrievalCandidates(retrieval, settings.world.slate_size, agent.candidates)
+    if gan is not None:
+        rest = _generated(gan, retrieval, settings.model_copy(update={"agent": agent}), dtype)
+    return rest if clicks is None else ComposedCandidates(rest, clicks, composed)
 
 
 def _generated(

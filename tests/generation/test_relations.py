@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.generation.waiting import waiting
-from zsr_sim.generation.candidates import SOURCES, Candidates
-from zsr_sim.generation.relations import N_CONTEXT, N_COSINES, N_RELATIONS, relate, relations
+from zsr_sim.generation.candidates import COMPOSED, PROPOSERS, SOURCES, Candidates
+from zsr_sim.generation.relations import N_CONTEXT, N_COSINES, N_READ, N_RELATIONS, relate, relations
 from zsr_sim.generation.retrieval import Retrieval
 
 VECTORS = np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0]], dtype=np.float32)
@@ -23,7 +25,7 @@ def test_relations_of_a_hand_computed_example() -> None:
     related = relate(observation, _candidates(), Retrieval(VECTORS, POPULARITY))
     assert related.lasting.tolist() == related.recent.tolist() == [[1, 0], [0, 0]]
     np.testing.assert_allclose(related.means[0], [[0.5, 0.5], [-0.2, 0.4]], rtol=1e-6)
-    kinds: list[list[float]] = np.eye(len(SOURCES)).tolist()
+    kinds: list[list[float]] = np.eye(len(PROPOSERS)).tolist()
     # mean and best cosine, both again, nearness to the last 20 and 4, |mean|^2, plausibility, mean appeal, source
     first = [0.5, 1.0, 0.5, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, *kinds[SOURCES.index("popularity")]]
     second = [-0.2, 0.6, -0.2, 0.6, -0.2, -0.2, 0.2, 0.75, 0.25, *kinds[SOURCES.index("generator")]]
@@ -52,12 +54,27 @@ def test_a_policy_reads_scalars_and_context() -> None:
     observation, retrieval = waiting([[-1, -1, 0], [-1, 2, 1]]), Retrieval(VECTORS, POPULARITY)
     related = relate(observation, _candidates(), retrieval)
     pages, context = relations(observation, _candidates(), retrieval)
-    np.testing.assert_array_equal(pages, related.scalars, strict=True)
+    np.testing.assert_array_equal(pages[:, :, :N_RELATIONS], related.scalars, strict=True)
+    assert not pages[:, :, N_RELATIONS:].any()  # nothing composed, no clicks expected
     np.testing.assert_array_equal(context, related.context, strict=True)
-    assert (pages.shape, context.shape) == ((2, 2, N_RELATIONS), (2, N_CONTEXT))
+    assert (pages.shape, context.shape) == ((2, 2, N_READ), (2, N_CONTEXT))
     assert pages.dtype == context.dtype == np.float32
     assert N_COSINES == 7
-    assert 7 + 2 + len(SOURCES) == N_RELATIONS
+    assert 7 + 2 + len(PROPOSERS) == N_RELATIONS
+
+
+def test_a_policy_reads_which_page_is_composed_and_what_is_expected_of_it() -> None:
+    observation, plain = waiting([[-1, -1, 0], [-1, 2, 1]]), _candidates()
+    sources = plain.sources.copy()
+    sources[:, 1] = SOURCES.index("composed, wide")
+    expected = np.array([[0.1, 0.2], [0.3, 0.4]], dtype=np.float32)
+    pages, _ = relations(
+        observation, replace(plain, sources=sources, expected=expected), Retrieval(VECTORS, POPULARITY)
+    )
+    np.testing.assert_array_equal(pages[:, :, N_RELATIONS], expected)
+    kinds = pages[:, :, N_RELATIONS + 1 :].tolist()
+    assert kinds == [[[0.0] * len(COMPOSED), [float(name == "composed, wide") for name in COMPOSED]]] * 2
+    assert not pages[:, 1, N_COSINES + 2 : N_RELATIONS].any()  # no proposer of the others
 
 
 @pytest.mark.parametrize("d", [2, 33, 64])

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.agents.policy_gradient import PolicyGradientTrainer
 from zsr_sim.benches.rates import spread
 from zsr_sim.config import Settings
 from zsr_sim.encoders.text import load_encoder
@@ -21,6 +20,8 @@ from zsr_sim.envs.recommendation import RecommendationEnv
 from zsr_sim.envs.stage import Stage
 from zsr_sim.experiment import Scene, make_scene
 from zsr_sim.generation.candidates import RetrievalCandidates
+from zsr_sim.generation.clicks import ClickTrainer
+from zsr_sim.learning import policy_trainer
 
 WORLD_USERS, WORLD_PAGES = 8192, 20
 ENV_STEPS = 300
@@ -33,7 +34,7 @@ Timed = Callable[[], tuple[int, float]]
 def bench_loop(data: str, settings: Settings, repetitions: int, tell: Callable[[str], None]) -> dict[str, Any]:
     """Measure everything; each rate is the median of the repetitions, its minimum and maximum beside it.
 
-    The loop is the training of the policy gradient among retrieved candidates: play an update's visits, learn from it.
+    The loop is the training of the policy gradient without a generator: play an update's visits, learn from it.
     `tell` is called with the name of each measurement before it begins.
     """
     scene = make_scene(data, settings.world)
@@ -105,8 +106,8 @@ def _single_env(scene: Scene, settings: Settings) -> Timed:
 
 
 def _loop(scene: Scene, settings: Settings) -> Timed:
-    source = RetrievalCandidates(scene.retrieval, scene.world.slate_size, settings.agent.candidates)
-    trainer = PolicyGradientTrainer(scene.world, scene.train, source, settings.agent, settings.world.horizon, 0)
+    clicks = ClickTrainer(len(scene.vectors), 0) if settings.agent.composed else None
+    trainer = policy_trainer(scene, settings, 0, None, clicks)
 
     def work() -> tuple[int, float]:
         begin = time.perf_counter()

@@ -13,7 +13,11 @@ from zsr_sim.generation.retrieval import Retrieval
 
 _POPULAR_PAGES = 10  # pages of popular items among which the popular contrast chooses one
 
-SOURCES = ("generator", "similarity", "neighbours", "popularity", "contrast", "popular contrast", "random")
+PROPOSERS = ("generator", "similarity", "neighbours", "popularity", "contrast", "popular contrast", "random")
+COMPOSED = {"composed": 4.0, "composed, varied": 9.0, "composed, wide": 15.0, "composed, widest": 25.0}
+"""Kinds of pages that a click model composes (`composed.py`), and how many logits a cosine of 1 with the nearest item
+on the page costs the next one."""
+SOURCES = (*PROPOSERS, *COMPOSED)
 """Where a candidate can come from; a candidate's `sources` entry is a row of this table."""
 
 
@@ -24,12 +28,16 @@ class Candidates:
     items: int32 (n, candidates, slate_size). sources: int8 (n, candidates), rows of SOURCES. plausibility: float32
     (n, candidates), the discriminator's probability that the page is real; 0.5 where it was not asked.
     accepted: share of the generated sequences that the discriminator let pass, 0..1; None without a generator.
+    expected: float32 (n, candidates), clicks per item that the click model expects, 0..1, and evidence: float32 (n,
+    candidates, slate_size, N_EVIDENCE), what it read of each item; None without one.
     """
 
     items: NDArray[np.int32]
     sources: NDArray[np.int8]
     plausibility: NDArray[np.float32]
     accepted: float | None = None
+    expected: NDArray[np.float32] | None = None
+    evidence: NDArray[np.float32] | None = None
 
     def chosen(self, actions: NDArray[np.int64]) -> NDArray[np.int32]:
         """The pages of these choices (n,), int32 (n, slate_size)."""

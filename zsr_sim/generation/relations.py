@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zsr_sim.compiled import batched
 from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.observation import Observation
-from zsr_sim.generation.candidates import SOURCES, Candidates
+from zsr_sim.generation.candidates import COMPOSED, PROPOSERS, SOURCES, Candidates
 from zsr_sim.generation.index import compare, dot, holds
 from zsr_sim.generation.retrieval import Retrieval
 
@@ -18,8 +18,12 @@ _DECAYS = (0.95, 0.6)  # a lasting taste, and what was consumed just now: their 
 _LAST = (20, 4)  # how many of the items consumed last a page is held against one by one, most first
 N_COSINES = 2 * len(_DECAYS) + len(_LAST) + 1
 """The first scalars of a page: those that lie in -1 .. 1; the others lie in 0 .. 1."""
-N_RELATIONS = N_COSINES + 2 + len(SOURCES)
+N_RELATIONS = N_COSINES + 2 + len(PROPOSERS)
+N_READ = N_RELATIONS + 1 + len(COMPOSED)
+"""What a policy reads of a page: its relations, the clicks per item that the click model expects, 0 where none was
+asked, and which of COMPOSED it is."""
 N_CONTEXT = 3
+_KINDS = np.eye(len(SOURCES), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Relations:
     mean vector of each page, -1 .. 1. scalars: (n, candidates, N_RELATIONS): mean cosine of the page's items with the
     lasting history and the best one, both again with the recent history; mean over its items of the cosine with
     the nearest of the last 20 consumed items, and of the last 4 (-1 without any); coherence (squared length of the
-    mean), each -1 .. 1; plausibility and mean appeal, 0 .. 1; the source as 0 or 1 for each of SOURCES.
+    mean), each -1 .. 1; plausibility and mean appeal, 0 .. 1; the source as 0 or 1 for each of PROPOSERS.
     context: (n, N_CONTEXT): share of the last page that was consumed, pages so far in units of 20 (at most 1), share of
     the history that is used, 0 .. 1.
     """
@@ -53,7 +57,7 @@ def relate(observation: Observation, candidates: Candidates, retrieval: Retrieva
     )
     bounded = np.clip(cosines, -1, 1)  # rounding takes cosines of unit vectors past 1
     levels = np.stack([candidates.plausibility, retrieval.appeal[candidates.items].mean(axis=2)], axis=2)
-    kinds = np.eye(len(SOURCES), dtype=np.float32)[candidates.sources]  # (n, candidates, sources)
+    kinds = _KINDS[candidates.sources, : len(PROPOSERS)]  # (n, candidates, proposers)
     scalars = np.concatenate([bounded, levels, kinds], axis=2)
     return Relations(lasting, recent, means, scalars, context(observation, slate))
 
@@ -61,13 +65,15 @@ def relate(observation: Observation, candidates: Candidates, retrieval: Retrieva
 def relations(
     observation: Observation, candidates: Candidates, retrieval: Retrieval
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What a policy reads of each candidate page, (n, candidates, N_RELATIONS), and of the user, (n, N_CONTEXT).
+    """What a policy reads of each candidate page, (n, candidates, N_READ), and of the user, (n, N_CONTEXT).
 
     Relations only, no coordinates of the item space: what is learned on one catalogue holds on another, and it is
     learned faster (films, 41 updates: return +26 % over `similarity`, with products of coordinates beside them 0 %).
     """
     related = relate(observation, candidates, retrieval)
-    return related.scalars, related.context
+    expected = np.zeros(candidates.sources.shape, np.float32) if candidates.expected is None else candidates.expected
+    composed = _KINDS[candidates.sources, len(PROPOSERS) :]  # (n, candidates, kinds)
+    return np.concatenate([related.scalars, expected[:, :, None], composed], axis=2), related.context
 
 
 def tastes(observation: Observation, retrieval: Retrieval) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -52,7 +52,7 @@ class Retrieval:
         self.appeal = np.asarray(counts / max(float(counts.max()), 1e-12), dtype=np.float32)
         self._vectors64 = torch.from_numpy(vectors.astype(np.float64))
         self._popular = torch.from_numpy(popularity / max(float(popularity.max()), 1.0)).float()
-        self._by_popularity = np.argsort(-popularity, kind="stable").astype(np.int32)
+        self.by_rank = np.argsort(-popularity, kind="stable").astype(np.int32)
 
     @functools.cached_property
     def index(self) -> ItemIndex:
@@ -60,7 +60,8 @@ class Retrieval:
         return ItemIndex.of(self.vectors)
 
     @functools.cached_property
-    def _neighbours(self) -> NDArray[np.int32]:
+    def neighbours(self) -> NDArray[np.int32]:
+        """The nearest items of each, nearest first, int32 (n, up to 64); (n, 0) in a very large catalogue."""
         return neighbours(self.index, self.vectors, _NEIGHBOURS if len(self.vectors) <= _MOST_KNOWN else 0)
 
     def read_by(self, history: HistoryEncoder | None) -> Retrieval:
@@ -81,7 +82,7 @@ class Retrieval:
         """The k new items nearest to each query (n, d), best first, int32 (n, k); a zero query gets popular ones."""
         out = np.empty((len(queries), k), dtype=np.int32)
         _nearest(
-            self.index, self._by_popularity, queries, observation.steps, self.shelf, observation.histories,
+            self.index, self.by_rank, queries, observation.steps, self.shelf, observation.histories,
             observation.shown, out,
         )  # fmt: skip
         return out
@@ -108,7 +109,7 @@ class Retrieval:
         """The items most similar to one item of the history, drawn evenly from it; `which` numbers the draw."""
         out = np.empty((len(observation), k), dtype=np.int32)
         _neighbours(
-            self.index, self._neighbours, self._by_popularity, self.vectors, which, observation.seeds,
+            self.index, self.neighbours, self.by_rank, self.vectors, which, observation.seeds,
             observation.users, observation.steps, self.shelf, observation.histories, observation.shown, out,
         )  # fmt: skip
         return out
@@ -116,7 +117,7 @@ class Retrieval:
     def by_popularity(self, observation: Observation, k: int) -> NDArray[np.int32]:
         """The items that were consumed most."""
         out = np.empty((len(observation), k), dtype=np.int32)
-        _popular(self._by_popularity, observation.steps, self.shelf, observation.histories, observation.shown, out)
+        _popular(self.by_rank, observation.steps, self.shelf, observation.histories, observation.shown, out)
         return out
 
     def by_contrast(self, observation: Observation, k: int, among: int | None = None) -> NDArray[np.int32]:
@@ -158,7 +159,7 @@ def _or_profile(tastes: NDArray[np.float32], observation: Observation) -> NDArra
 
 
 @law
-def _most_popular(
+def most_popular(
     order: NDArray[np.int32],
     step: int,
     shelf: Shelf,
@@ -189,7 +190,7 @@ def _popular(
     out: NDArray[np.int32],
 ) -> None:
     for i in range(begin, end):
-        _most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
+        most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
 
 
 @batched
@@ -203,7 +204,7 @@ def _nearest(
             scores = np.empty(out.shape[1], dtype=np.float32)
             nearest(index, queries[i], steps[i], shelf, histories[i], shown[i], out[i], scores)
         else:
-            _most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
+            most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
 
 
 @batched
@@ -219,7 +220,7 @@ def _neighbours(
         luck = uniform4(seeds[i], users[i], steps[i], _ANCHOR, which // 4)[which % 4]
         anchor = histories[i, width - 1 - int(luck * (histories[i] >= 0).sum())]
         if anchor < 0:
-            _most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
+            most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
             continue
         count = 0
         for item in known[anchor]:

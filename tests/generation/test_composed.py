@@ -1,0 +1,111 @@
+"""Composed pages: the likeliest items, apart from each other as far as a page is to vary, judged by the click model."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.generation.waiting import random_retrieval, random_waiting, unseen, waiting
+from zsr_sim.encoders.space import unit
+from zsr_sim.generation.candidates import COMPOSED, SOURCES, RetrievalCandidates
+from zsr_sim.generation.clicks import ClickModel
+from zsr_sim.generation.composed import ComposedCandidates
+from zsr_sim.generation.index import Shelf
+from zsr_sim.generation.retrieval import Retrieval
+
+SLATE, K = 4, len(COMPOSED)
+
+
+def _random_model(n_items: int) -> ClickModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = ClickModel(n_items)
+        torch.nn.init.normal_(model.score.weight, std=0.3)
+        model.clicks.uniform_(0, 9)
+        model.expected.uniform_(0, 9)
+    return model
+
+
+def _source(retrieval: Retrieval, n_composed: int = K) -> ComposedCandidates:
+    rest = RetrievalCandidates(retrieval, SLATE, 3)
+    return ComposedCandidates(rest, _random_model(len(retrieval.vectors)), n_composed)
+
+
+def test_the_others_follow_as_they_are() -> None:
+    retrieval, observation = random_retrieval(), random_waiting(30, 60)
+    found, others = _source(retrieval).candidates(observation), RetrievalCandidates(retrieval, SLATE, 3)
+    rest = others.candidates(observation)
+    np.testing.assert_array_equal(found.items[:, K:], rest.items)
+    np.testing.assert_array_equal(found.sources[:, K:], rest.sources)
+    assert [SOURCES[s] for s in found.sources[0, :K]] == list(COMPOSED)
+    assert (found.plausibility == 0.5).all()
+    assert _source(retrieval, 2).candidates(observation).items.shape == (30, 5, SLATE)
+
+
+@torch.no_grad()
+def test_expected_clicks_are_those_of_the_model() -> None:
+    source = _source(random_retrieval())
+    observation = random_waiting(30, 60)
+    found = source.candidates(observation)
+    assert found.evidence is not None
+    assert found.expected is not None
+    odds = (
+        source.model(torch.from_numpy(found.evidence)) + source.model.attraction[torch.from_numpy(found.items).long()]
+    )
+    clicks = (torch.sigmoid(odds) * source.model.log_looks(SLATE).exp()).mean(dim=2)
+    np.testing.assert_allclose(found.expected, clicks, rtol=1e-4)
+    known = observation.histories[:, -1] >= 0
+    assert (np.diff(odds[:, :K].numpy()[known], axis=2) <= 1e-4).all()  # the likeliest item stands first
+
+
+def test_items_are_new_and_a_user_is_served_alike_alone() -> None:
+    source, observation = _source(random_retrieval(twins=10)), random_waiting(40, 60)
+    together = source.candidates(observation)
+    for row in range(40):
+        alone = source.candidates(observation.take(slice(row, row + 1)))
+        np.testing.assert_array_equal(alone.items[0], together.items[row])
+        np.testing.assert_array_equal(
+            alone.expected, together.expected[row : row + 1] if together.expected is not None else 0
+        )
+        for page in together.items[row, :K]:
+            assert len(set(page.tolist())) == SLATE
+            assert set(page.tolist()) <= unseen(observation, row, 60)
+
+
+def test_a_page_varies_by_maximal_marginal_relevance() -> None:
+    """Items 1 to 3 are alike and most like the history, 4 and 5 less so: a page of two, narrow or wide."""
+    vectors = unit(np.array([[1, 0, 0], [1, 0.1, 0], [1, 0.11, 0], [1, 0.12, 0], [1, -0.6, 0.5], [1, -0.6, -0.5]]))
+    retrieval = Retrieval(vectors.astype(np.float32), np.ones(6, dtype=np.float32))
+    model = ClickModel(6)  # goes by narrow evidence
+    source = ComposedCandidates(RetrievalCandidates(retrieval, 2, 2), model)
+    source.renew(model)
+    found = source.candidates(waiting([[0]]))
+    cosine = vectors @ vectors.T
+    odds = np.log(np.exp(16 * (cosine[0] - 0.7)) + 0.001)
+    for kind, weight in enumerate(COMPOSED.values()):
+        second = max(range(2, 6), key=lambda item: odds[item] - weight * max(cosine[item, 1], 0))
+        assert found.items[0, kind].tolist() == [1, second]
+    assert {page[1] for page in found.items[0, :K].tolist()} == {2, 4}
+
+
+def test_who_is_unknown_gets_what_is_popular() -> None:
+    retrieval = random_retrieval()
+    found = _source(retrieval).candidates(waiting([[-1, -1]]))
+    popular = retrieval.by_popularity(waiting([[-1, -1]]), SLATE)
+    assert (found.items[0, :K] == popular).all()
+
+
+@pytest.mark.parametrize("step", [0, 5])
+def test_what_cannot_be_had_is_not_composed(step: int) -> None:
+    plain, n = random_retrieval(), 60
+    released = np.where(np.arange(n) % 2 == 0, 0, 5).astype(np.int32)
+    retrieval = Retrieval(plain.vectors, plain.popularity, None, Shelf(released, released + 5))
+    observation = waiting([[1, 2, 3]] * 2, None, [step] * 2)
+    items = _source(retrieval).candidates(observation).items[:, :K]
+    assert (items % 2 == (step == 5)).all()
+
+
+def test_a_better_model_takes_effect_when_it_is_given() -> None:
+    source, observation = _source(random_retrieval()), random_waiting(20, 60)
+    before = source.candidates(observation).items[:, :K]
+    source.renew(ClickModel(60))
+    assert (source.candidates(observation).items[:, :K] != before).any()
