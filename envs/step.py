@@ -127,8 +127,8 @@ def _choose_by_logit(i: int, page: PageColumns, judged: Scratch, luck: float) ->
 
 
 @inlined
-def _expect(i: int, users: UserColumns, page: PageColumns, rules: Rules, judged: Scratch, delay: int) -> float:
-    """The reward to be expected of the page: of each item, its gain once it is clicked times that probability."""
+def _gain(i: int, users: UserColumns, rules: Rules, delay: int, judged: Scratch) -> None:
+    """The reward to expect of each item once it is clicked."""
     traits, worth, gains = users.traits, judged.worth, judged.gains
     gains[:] = rules.click
     if rules.like != 0.0:
@@ -144,20 +144,18 @@ def _expect(i: int, users: UserColumns, page: PageColumns, rules: Rules, judged:
         mean = rules.dwell * exponential(0.5 * noise * noise)
         for j in range(gains.shape[0]):
             gains[j] += mean * dwell_median(worth[j], level, slope)
-    expected = 0.0
-    for j in range(page.slates.shape[1]):
-        expected += page.probabilities[i, j] * gains[j]
-    return expected
 
 
 @inlined
-def _react(i: int, users: UserColumns, page: PageColumns, rules: Rules, judged: Scratch) -> None:
+def _react(i: int, users: UserColumns, page: PageColumns, rules: Rules, judged: Scratch, delay: int) -> None:
     """Like, purchase and dwell of what was clicked; the reward and its expectation."""
     traits, step, place = users.traits, users.steps[i], users.steps[i] % MAX_DELAY
-    delay = min(int(traits[i, Trait.PURCHASE_DELAY] + 0.5), MAX_DELAY - 1)
     clicks, likes, seconds, bought = 0.0, 0.0, 0.0, float(users.pending[i, place])
     users.pending[i, place] = 0
-    page.expected_reward[i] = rules.purchase * bought + _expect(i, users, page, rules, judged, delay)
+    expected = rules.purchase * bought
+    for j in range(page.slates.shape[1]):
+        expected += page.probabilities[i, j] * judged.gains[j]
+    page.expected_reward[i] = expected
     for j in range(page.slates.shape[1]):
         if page.clicks[i, j]:
             worth = judged.worth[j]
@@ -234,14 +232,16 @@ def _step_user(
     i: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, scratch: Scratch
 ) -> None:
     luck, choice, away, _ = uniform4(users.seeds[i], users.ids[i], users.steps[i], _LEAVE, 0)
+    delay = min(int(users.traits[i, Trait.PURCHASE_DELAY] + 0.5), MAX_DELAY - 1)
     _judge(i, items, users, page, rules, scratch)
+    _gain(i, users, rules, delay, scratch)
     if rules.choice == CASCADE:
         _choose_by_cascade(i, users, page, scratch, choice)
     elif rules.choice == LOGIT:
         _choose_by_logit(i, page, scratch, choice)
     else:
         _choose_by_position(i, users, page, scratch)
-    _react(i, users, page, rules, scratch)
+    _react(i, users, page, rules, scratch, delay)
     success = _change(i, items, users, page, scratch.interests)
     _go_on(i, users, page, rules, success, luck, away)
     place = users.steps[i] % users.shown.shape[1]
@@ -267,7 +267,13 @@ def _fetch_user(i: int, items: ItemColumns, users: UserColumns, page: PageColumn
     for column in range(0, users.traits.shape[1], _LINE):
         fetch(users.traits, (i, column))
     fetch(users.boredom, (i, 0))
-    fetch(users.shown, (i, users.steps[i] % users.shown.shape[1], 0))
+    fetch(users.pending, (i, 0))
+    fetch(users.seeds, (i,))
+    fetch(users.ids, (i,))
+    fetch(users.steps, (i,))
+    fetch(users.satisfaction, (i,))
+    fetch(users.patience, (i,))
+    fetch(page.slates, (i + 2, 0))  # this function reads it, two users on
 
 
 @bare
@@ -301,13 +307,20 @@ def step_all(begin: int, end: int, items: Parts, users: Parts, page: Parts, rule
 @batched
 def find_bad_slates(begin: int, end: int, n_items: int, out: Bools, slates: I32) -> None:
     """Which rows hold an item twice or one that is not in the catalogue."""
+    on_page = np.zeros(n_items // 64 + 1, dtype=np.uint64)  # a bit for each item
     for i in range(begin, end):
         bad = False
         for j in range(slates.shape[1]):
             item = slates[i, j]
-            bad |= (item < 0) | (item >= n_items)
-            for k in range(j):
-                bad |= slates[i, k] == item
+            if item < 0 or item >= n_items:
+                bad = True
+                continue
+            bit = np.uint64(1) << np.uint64(item & 63)
+            bad |= on_page[item >> 6] & bit != 0
+            on_page[item >> 6] |= bit
+        for j in range(slates.shape[1]):
+            if 0 <= slates[i, j] < n_items:
+                on_page[slates[i, j] >> 6] = 0
         out[i] = bad
 
 

@@ -50,6 +50,21 @@ def test_affinity_does_not_depend_on_the_order_of_interests(points: NDArray[np.f
     assert cosines[which] == pytest.approx(cosines[order[where]], abs=1e-6)
 
 
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_affinity_for_any_number_of_interests(k: int) -> None:
+    """Three have code of their own; repeating one of them must change nothing there, nor where there are four."""
+    rng = np.random.default_rng(k)
+    for _ in range(50):
+        tastes = unit(rng.normal(size=(k, 21))).astype(np.float32)
+        item = unit(rng.normal(size=(1, 21)))[0].astype(np.float32)
+        cosines = tastes.astype(np.float64) @ item.astype(np.float64)
+        best, which = nearest(tastes, item)
+        again, where = nearest(np.concatenate([tastes, tastes[:1]]), item)
+        assert which == where == cosines.argmax()
+        assert best == pytest.approx(cosines.max(), abs=1e-6)
+        assert again == pytest.approx(best, abs=1e-6)
+
+
 def row(
     bias: float,
     affinity: float = 6.0,
