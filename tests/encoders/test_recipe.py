@@ -83,7 +83,7 @@ def test_a_prompt_stays_whole_around_a_text_that_is_too_long(tiny: Path) -> None
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("built-in?poling=cls", r"option 'poling' is unknown; did you mean 'pooling'\?; known: dimensions, pooling"),
+        ("built-in?poling=cls", r"option 'poling' is unknown; did you mean 'pooling'\?; known: device, dimensions"),
         ("built-in?pooling=max", "pooling is 'max'; expected mean, cls, last, summary"),
         ("built-in?precision=int4", "precision is 'int4'"),
         ("built-in?dimensions=1", "dimensions is '1'; a whole number of at least 2 expected"),
@@ -93,6 +93,13 @@ def test_a_prompt_stays_whole_around_a_text_that_is_too_long(tiny: Path) -> None
 def test_options_that_cannot_be(spec: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse(spec)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "abacus"])
+def test_a_device_that_is_not_there_is_named(tiny: Path, device: str) -> None:
+    with pytest.raises(InputError, match=f"device '{device}' cannot be used here .*; use cpu"):
+        load_encoder(f"{tiny}?device={device}")
+    assert load_encoder(f"{tiny}?device=cpu").fingerprint == load_encoder(str(tiny)).fingerprint
 
 
 def test_options_are_read_like_a_web_address() -> None:

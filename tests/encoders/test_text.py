@@ -287,7 +287,7 @@ def test_a_model_that_the_hub_does_not_give_is_refused_in_two_lines(
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     for spec in ("no-such-organisation/no-such-model", "two words/no id"):
-        with pytest.raises(InputError, match=rf"encoder '{spec}' is no folder here") as caught:
+        with pytest.raises(InputError, match=rf"model '{spec}' is no folder here") as caught:
             load_encoder(spec)
         assert "or name a folder with config.json and safetensors weights" in str(caught.value)
         assert str(caught.value).count("\n") == 1

@@ -106,6 +106,11 @@ def test_a_line_without_a_token_is_refused(asked: CausalModel) -> None:
         asked.answer([("somebody", " \n")], CLICK_ANSWERS)
 
 
+def test_a_device_that_is_not_there_is_named(tiny_causal: Path) -> None:
+    with pytest.raises(InputError, match=r"device 'cuda:99' cannot be used here .*; use cpu"):
+        load_causal_model(f"{tiny_causal}?device=cuda:99").answer(QUESTIONS[:1], CLICK_ANSWERS)
+
+
 def test_an_encoder_is_no_model_that_answers(model_folder: Path) -> None:
     with pytest.raises(InputError, match=r"no causal language model: its weights lack \d+ of such a model's tensors"):
         load_causal_model(str(model_folder)).answer(QUESTIONS[:1], CLICK_ANSWERS)
@@ -115,8 +120,8 @@ def test_an_encoder_is_no_model_that_answers(model_folder: Path) -> None:
     ("spec", "words"),
     [
         ("./nowhere", "does not exist"),
-        ("smollm2?pooling=mean", "takes precision=fp32 or bf16 alone"),
-        ("smollm2?precision=int8", "takes precision=fp32 or bf16 alone"),
+        ("smollm2?pooling=mean", "takes precision=fp32 or bf16 and device alone"),
+        ("smollm2?precision=int8", "takes precision=fp32 or bf16 and device alone"),
         ("smollm2?precison=fp32", "option 'precison' is unknown; did you mean 'precision'"),
     ],
 )

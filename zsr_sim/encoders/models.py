@@ -105,7 +105,7 @@ def download(model_id: str) -> Path:
             )
     except (OSError, HFValidationError) as error:
         raise InputError(
-            f"encoder {model_id!r} is no folder here, and the Hugging Face hub did not give it ({reason(error)});\n"
+            f"model {model_id!r} is no folder here, and the Hugging Face hub did not give it ({reason(error)});\n"
             "check the id and the network, or name a folder with config.json and safetensors weights"
         ) from error
 
@@ -141,39 +141,76 @@ def gguf_file(folder: Path) -> str | None:
 
 
 def read_model(folder: Path, device: str) -> tuple[Any, Any]:
-    """Tokenizer and model, typed Any: transformers' Auto classes do not say what they return."""
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModel, AutoTokenizer
-
-    gguf = gguf_file(folder)
-    if gguf:
-        require_gguf()
-    weights: dict[str, Any] = {"gguf_file": gguf} if gguf else {"use_safetensors": True}
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, **({"gguf_file": gguf} if gguf else {})
-            )
-            model, report = AutoModel.from_pretrained(
-                folder, local_files_only=True, output_loading_info=True, dtype=torch.float32, **weights
-            )
-    except (*MISFITS, OSError, ImportError, SafetensorError) as error:
-        raise not_an_encoder(folder, error) from error
-    # Without its files transformers makes a tokenizer that knows no word, and every text would look the same.
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise InputError(
-            f"encoder folder {folder}: its tokenizer has no vocabulary; expected tokenizer.json or vocab.txt"
-        )
+    """Tokenizer and model of a text encoder, typed Any: transformers' Auto classes do not say what they return."""
+    tokenizer, model, missing = _read(
+        folder, "AutoModel", "a text encoder", "tokenizer and safetensors weights of an encoder such as BERT or MiniLM"
+    )
     # A weight that the file lacks would be drawn at random. Only the pooler may lack: mean pooling does not use it.
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
+    missing = [key for key in missing if not key.startswith("pooler.")]
     if missing:
         raise InputError(
             f"encoder folder {folder}: its weights lack {len(missing)} of the model's tensors, first {missing[0]}; "
             "weights and config.json are of different models"
         )
     # A .gguf file has been unpacked to fp32 above; transformers refuses to convert it again.
-    return tokenizer, (model if gguf else model.float()).to(device).eval()
+    return tokenizer, on_device(model if gguf_file(folder) else model.float(), device)
+
+
+def read_causal_model(folder: Path, precision: str, device: str) -> tuple[Any, Any]:
+    """Tokenizer and model of a causal language model, as `read_model`.
+
+    Raises InputError where the files are no causal language model, or weights are missing.
+    """
+    tokenizer, model, missing = _read(
+        folder, "AutoModelForCausalLM", "a causal language model",
+        "tokenizer and weights of a model that continues texts, such as SmolLM2",
+    )  # fmt: skip
+    # A weight that the file lacks would be drawn at random: so would the head of an encoder such as BERT.
+    if missing:
+        raise InputError(
+            f"{folder} is no causal language model: its weights lack {len(missing)} of such a model's tensors, first "
+            f"{missing[0]}; name one that continues texts, such as smollm2"
+        )
+    return tokenizer, on_device(model.bfloat16() if precision == "bf16" else model, device)
+
+
+def _read(folder: Path, kind: str, what: str, expected: str) -> tuple[Any, Any, list[str]]:
+    """Tokenizer, model in single precision, and the tensors that its weights lack, sorted.
+
+    kind: one of transformers' Auto classes. what, expected: of a person who named another model.
+    """
+    import torch
+    import transformers
+    from safetensors import SafetensorError
+
+    gguf = gguf_file(folder)
+    if gguf:
+        require_gguf()
+    file: dict[str, Any] = {"gguf_file": gguf} if gguf else {}
+    try:
+        with quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, **file)
+            read: Any = getattr(transformers, kind).from_pretrained
+            model, report = read(
+                folder, local_files_only=True, output_loading_info=True, dtype=torch.float32,
+                **(file or {"use_safetensors": True}),
+            )  # fmt: skip
+    except (*MISFITS, OSError, ImportError, SafetensorError) as error:
+        raise InputError(f"{folder} cannot be read as {what} ({reason(error)});\nexpected {expected}") from error
+    # Without its files transformers makes a tokenizer that knows no word, and every text would look the same.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise InputError(f"{folder}: its tokenizer has no vocabulary; expected tokenizer.json or vocab.txt")
+    return tokenizer, model, sorted(report["missing_keys"])
+
+
+def on_device(model: Any, device: str) -> Any:
+    """The model where it shall run, ready to be asked. Raises InputError for a device that is not there."""
+    import torch
+
+    try:
+        return model.to(torch.device(device)).eval()
+    except (RuntimeError, AssertionError) as error:  # the latter: torch was built without it
+        raise InputError(f"device {device!r} cannot be used here ({reason(error)}); use cpu") from error
 
 
 def max_length(folder: Path, tokenizer: Any, config: Any) -> int:

@@ -29,12 +29,14 @@ class Recipe:
     pooling: one of POOLINGS, or None for what the model's own folder declares (`1_Pooling/config.json`; else mean).
     prefix: an instruction before every text, for models that want one. precision: one of PRECISIONS. dimensions: only
     so many of the leading coordinates (Kusupati et al. 2022, "Matryoshka representation learning"), None for all.
+    device: where the model runs, as torch names it: cpu, cuda, cuda:1.
     """
 
     pooling: str | None = None
     prefix: str = ""
     precision: str = "fp32"
     dimensions: int | None = None
+    device: str = "cpu"
 
     def to_json(self) -> dict[str, str | int]:
         """What differs from a plain mean in single precision: part of the fingerprint of the vectors."""

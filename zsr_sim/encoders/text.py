@@ -78,18 +78,17 @@ class TextEncoder:
     Args:
         folder: holds config.json, the tokenizer and safetensors weights, or one .gguf file.
         name: what a person calls the model.
-        device: a torch device, such as "cpu" or "cuda".
-        recipe: pooling, prefix, precision and dimensions.
+        recipe: pooling, prefix, precision, dimensions and device.
 
     Raises:
         InputError: the folder lacks files, or they are not a text encoder that transformers can read.
     """
 
-    def __init__(self, folder: Path, name: str, device: str = "cpu", recipe: Recipe = PLAIN) -> None:
+    def __init__(self, folder: Path, name: str, recipe: Recipe = PLAIN) -> None:
         require_model_files(folder)
         self.name = name
         self.folder = folder
-        self.device = device
+        self.device = device = recipe.device
         self.truncated = 0
         self.recipe = replace(recipe, pooling=recipe.pooling or declared_pooling(folder))
         tokenizer, model = read_model(folder, device)
@@ -212,27 +211,26 @@ class TextEncoder:
         return int(vector.shape[1])
 
 
-def load_encoder(spec: str | None = None, device: str = "cpu") -> TextEncoder:
+def load_encoder(spec: str | None = None) -> TextEncoder:
     """The text encoder that a person names.
 
     Args:
         spec: None or "built-in" for all-MiniLM-L6-v2; "smollm2" for SmolLM2-135M-Instruct; a folder with config.json,
             tokenizer and safetensors weights, or with one .gguf file; or the id of a model on the Hugging Face hub,
             which is downloaded (once) and needs a network. Options after a question mark: see `recipe.py`.
-        device: a torch device.
 
     Raises:
         InputError: no such model or option, files missing or other than expected, or the hub cannot be reached.
     """
     model, recipe = parse(spec or "built-in")
     if model == "built-in":
-        return TextEncoder(built_in_folder(), _named(BUILT_IN, spec), device, recipe)
+        return TextEncoder(built_in_folder(), _named(BUILT_IN, spec), recipe)
     if model == SMOLLM:
-        return TextEncoder(smollm_folder(), _named(SMOLLM, spec), device, recipe)
+        return TextEncoder(smollm_folder(), _named(SMOLLM, spec), recipe)
     path = Path(model).expanduser()
     if path.exists() or model.startswith((".", "/", "~")):
-        return TextEncoder(path, _named(path.resolve().name, spec), device, recipe)
-    return TextEncoder(download(model), _named(model, spec), device, recipe)
+        return TextEncoder(path, _named(path.resolve().name, spec), recipe)
+    return TextEncoder(download(model), _named(model, spec), recipe)
 
 
 def _named(model: str, spec: str | None) -> str:

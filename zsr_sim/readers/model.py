@@ -16,11 +16,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.encoders.models import SMOLLM, download, fingerprint, require_model_files, smollm_folder
+from zsr_sim.encoders.models import (
+    SMOLLM,
+    download,
+    fingerprint,
+    read_causal_model,
+    require_model_files,
+    smollm_folder,
+)
 from zsr_sim.encoders.recipe import Recipe, parse
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.errors import InputError
-from zsr_sim.readers.loading import read_causal_model
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +72,9 @@ class CausalModel:
     def __init__(self, folder: Path, name: str, precision: str = _PRECISION, device: str = "cpu") -> None:
         require_model_files(folder)
         self.name, self.folder, self.device, self.precision = name, folder, device, precision
-        self.fingerprint = fingerprint(folder, PREFIX_TOKENS, Recipe(pooling="last", precision=precision))
+        self.fingerprint = fingerprint(
+            folder, PREFIX_TOKENS, Recipe(pooling="last", precision=precision, device=device)
+        )
         self._prefixes: OrderedDict[str, torch.Tensor] = OrderedDict()  # (layers, 2, heads, length, d_head) each
 
     @cached_property
@@ -295,21 +303,21 @@ class CausalModel:
         return first
 
 
-def load_causal_model(spec: str = SMOLLM, device: str = "cpu") -> CausalModel:
+def load_causal_model(spec: str = SMOLLM) -> CausalModel:
     """The causal language model that a person names: "smollm2", a folder, or a hub id; options as for `--encoder`.
 
     Raises InputError for a model or an option that cannot be.
     """
     name, recipe = parse(spec)
     if recipe.pooling or recipe.prefix or recipe.dimensions or recipe.precision == "int8":
-        raise InputError(f"language model {spec!r}: a model that answers takes precision=fp32 or bf16 alone")
+        raise InputError(f"language model {spec!r}: a model that answers takes precision=fp32 or bf16 and device alone")
     precision = recipe.precision if "precision=" in spec else _PRECISION
     if name == SMOLLM:
-        return CausalModel(smollm_folder(), name, precision, device)
+        return CausalModel(smollm_folder(), name, precision, recipe.device)
     path = Path(name).expanduser()
     if path.exists() or name.startswith((".", "/", "~")):
-        return CausalModel(path, path.resolve().name, precision, device)
-    return CausalModel(download(name), name, precision, device)
+        return CausalModel(path, path.resolve().name, precision, recipe.device)
+    return CausalModel(download(name), name, precision, recipe.device)
 
 
 def _blocks(questions: Sequence[tuple[str, str]], most: int) -> Iterator[list[list[int]]]:
