@@ -21,7 +21,7 @@ from zsr_sim.generation.evidence import F32, I32, I64, N_EVIDENCE, Desk, Near, c
 from zsr_sim.generation.index import Shelf, standing
 from zsr_sim.generation.retrieval import Retrieval, most_popular
 
-_READ, _KEPT = 200, 100  # items that the click model reads, and the likeliest, of which pages are composed
+_READ, _KEPT = 128, 100  # items that the click model reads, and the likeliest, of which pages are composed
 _SPARSE = 1.0  # evidence that is next to none
 _WEIGHTS = np.array(list(COMPOSED.values()), dtype=np.float32)
 
