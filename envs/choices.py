@@ -61,7 +61,8 @@ class Choices(ABC):
 
     def wrong(self, actions: NDArray[Any]) -> NDArray[np.int64]:
         """The rows whose action, of (n, ...), has a number out of bounds or NaN."""
-        if self.lowest <= actions.min() and actions.max() <= self.highest:
+        lowest, highest = np.minimum.reduce(actions, axis=None), np.maximum.reduce(actions, axis=None)
+        if self.lowest <= lowest and highest <= self.highest:
             return _NOBODY
         inside = (actions >= self.lowest) & (actions <= self.highest)
         return np.flatnonzero(~inside.reshape(len(actions), -1).all(axis=1))

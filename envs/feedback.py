@@ -32,7 +32,7 @@ class RewardWeights(NamedTuple):
     """Per second."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Feedback(Columns):
     """What one page brought. Users who had left before: zeros.
 

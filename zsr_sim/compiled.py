@@ -7,7 +7,7 @@ from another file: after editing a law in a checkout, delete `*.nb?` in all `__p
 import functools
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -99,7 +99,7 @@ def batched(function: Callable[Concatenate[int, int, P], None]) -> Callable[P, N
 
     @functools.wraps(function)
     def call(*arguments: P.args, **nothing: P.kwargs) -> None:
-        n = len(cast("Sequence[Any]", arguments[-1]))
+        n = len(arguments[-1])  # type: ignore[arg-type]  # an array; asking for that takes longer than some loops
         if n < _SMALL or _THREADS == 1:
             compiled(0, n, *arguments)
             return
