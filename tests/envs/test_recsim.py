@@ -21,9 +21,10 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from zsr_sim.agents.interest_evolution import best_use, even_draws, learned_worth, play
+from zsr_sim.agents.interest_evolution import SlatePolicy, best_use, even_draws, learned_policy, learned_worth, play
 from zsr_sim.envs.noise import Purpose
 from zsr_sim.envs.recsim import InterestEvolution, LongTermSatisfaction, Session
 
@@ -127,3 +128,30 @@ def test_far_sight_pays_in_interest_evolution() -> None:
         gain = better - worse  # paired: the same videos and the same luck
         assert gain.mean() > 3 * gain.std() / np.sqrt(200)
     assert far.mean() > 1.097 * random.mean()
+
+
+def test_the_policy_gradient_learns_to_look_ahead_in_interest_evolution() -> None:
+    """Published: 9.7 % over random and 5 % over myopic; the learned policy is ahead by more, beyond noise."""
+    world = InterestEvolution()
+    ids = np.arange(200) + 2**40
+    policy = learned_policy(world, 0, updates=20, episodes=32)
+    learned = play(world, lambda session: policy.slates(world, session, greedy=True)[1], ids, 1)
+    random = play(world, lambda session: even_draws(world, session), ids, 1)
+    myopic = play(world, lambda session: best_use(world, session, 0.0), ids, 1)
+    for worse, published in ((random, 1.097), (myopic, 1.05)):
+        ahead = learned - published * worse
+        assert ahead.mean() > 3 * ahead.std() / np.sqrt(200)
+
+
+@torch.no_grad()
+def test_the_chance_of_a_slate_by_hand() -> None:
+    """Plackett and Luce: each video in proportion to exp(score) among those that are left."""
+    policy = SlatePolicy(0)
+    videos = torch.rand(1, 5, 2, generator=torch.Generator().manual_seed(2))
+    slate = torch.tensor([[3, 0, 4]])
+    assert float(policy.log_probability(videos, slate).exp()) == pytest.approx(1 / (5 * 4 * 3), rel=1e-5)  # at first
+    torch.nn.init.normal_(policy.score.weight, generator=torch.Generator().manual_seed(1))
+    weights = policy(videos).exp()[0].tolist()
+    total = sum(weights)
+    chance = weights[3] / total * weights[0] / (total - weights[3]) * weights[4] / (total - weights[3] - weights[0])
+    assert float(policy.log_probability(videos, slate).exp()) == pytest.approx(chance, rel=1e-5)
