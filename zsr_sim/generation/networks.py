@@ -106,7 +106,7 @@ class Generator(nn.Module):
         super().__init__()
         self.text = nn.Linear(dimensions, HIDDEN)
         self.more = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(dimensions, 2 * HIDDEN), nn.GELU(), nn.Dropout(dropout),
+            nn.Dropout(dropout / 2), nn.Linear(dimensions, 2 * HIDDEN), nn.GELU(), nn.Dropout(dropout / 2),
             nn.Linear(2 * HIDDEN, HIDDEN),
         )  # fmt: skip
         self.residual = nn.Parameter(torch.zeros(n_items, HIDDEN + 1))  # (n_items, HIDDEN and bias)
