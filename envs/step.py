@@ -81,22 +81,26 @@ def _draw_luck(i: int, users: UserColumns, slate_size: int, out: F64) -> None:
 
 
 @inlined
-def _choose_by_position(i: int, users: UserColumns, page: PageColumns, judged: Scratch) -> None:
+def _choose_by_position(i: int, users: UserColumns, page: PageColumns, judged: Scratch) -> float:
+    """Like the other two: clicks and skips; returns the reward to be expected of them."""
     _draw_luck(i, users, page.slates.shape[1], judged.luck)
+    expected = 0.0
     for j in range(page.slates.shape[1]):
         luck, p = judged.luck[j], judged.looks[j] * judged.attraction[j]
         page.probabilities[i, j] = p
         page.clicks[i, j] = luck < p
         page.skips[i, j] = (p <= luck) & (luck < judged.looks[j] * judged.there[j])
+        expected += p * judged.gains[j]
+    return expected
 
 
 @inlined
-def _choose_by_cascade(i: int, users: UserColumns, page: PageColumns, judged: Scratch, endurance: float) -> None:
+def _choose_by_cascade(i: int, users: UserColumns, page: PageColumns, judged: Scratch, endurance: float) -> float:
     """`endurance`: a uniform; the user looks at each position that is reached with a higher probability."""
     after = users.traits[i, Trait.CONTINUE_AFTER_CLICK]
     _draw_luck(i, users, page.slates.shape[1], judged.luck)
     reach, expected_reach = 1.0, 1.0  # given the clicks so far, and before the page is looked at
-    attraction, clicked = 0.0, 0.0  # of the position above
+    attraction, clicked, expected = 0.0, 0.0, 0.0  # the first two of the position above
     for j in range(page.slates.shape[1]):
         if j > 0:
             onwards = judged.looks[j] / judged.looks[j - 1]
@@ -108,12 +112,14 @@ def _choose_by_cascade(i: int, users: UserColumns, page: PageColumns, judged: Sc
         page.probabilities[i, j] = expected_reach * attraction
         page.clicks[i, j] = clicked > 0.0
         page.skips[i, j] = looks and there and clicked == 0.0
+        expected += expected_reach * attraction * judged.gains[j]
+    return expected
 
 
 @inlined
-def _choose_by_logit(i: int, page: PageColumns, judged: Scratch, luck: float) -> None:
+def _choose_by_logit(i: int, page: PageColumns, judged: Scratch, luck: float) -> float:
     """`luck`: a uniform, by which one item is taken, or none: McFadden (1974); position adds log(examination)."""
-    total, below = 1.0, 0.0  # taking nothing has utility 0
+    total, below, expected = 1.0, 0.0, 0.0  # taking nothing has utility 0
     for j in range(page.slates.shape[1]):
         if not page.unavailable[i, j]:
             total += judged.looks[j] * exponential(min(judged.relevance[j], _HIGHEST))
@@ -124,6 +130,8 @@ def _choose_by_logit(i: int, page: PageColumns, judged: Scratch, luck: float) ->
             page.clicks[i, j] = below <= luck < below + p
             page.skips[i, j] = not page.clicks[i, j]
             below += p
+            expected += p * judged.gains[j]
+    return expected
 
 
 @inlined
@@ -147,18 +155,17 @@ def _gain(i: int, users: UserColumns, rules: Rules, delay: int, judged: Scratch)
 
 
 @inlined
-def _react(i: int, users: UserColumns, page: PageColumns, rules: Rules, judged: Scratch, delay: int) -> None:
-    """Like, purchase and dwell of what was clicked; the reward and its expectation."""
+def _react(
+    i: int, users: UserColumns, page: PageColumns, rules: Rules, worths: F64, delay: int, expected: float
+) -> None:
+    """Like, purchase and dwell of what was clicked; the reward and its expectation; expected: what clicks add to it."""
     traits, step, place = users.traits, users.steps[i], users.steps[i] % MAX_DELAY
     clicks, likes, seconds, bought = 0.0, 0.0, 0.0, float(users.pending[i, place])
     users.pending[i, place] = 0
-    expected = rules.purchase * bought
-    for j in range(page.slates.shape[1]):
-        expected += page.probabilities[i, j] * judged.gains[j]
-    page.expected_reward[i] = expected
+    page.expected_reward[i] = rules.purchase * bought + expected
     for j in range(page.slates.shape[1]):
         if page.clicks[i, j]:
-            worth = judged.worth[j]
+            worth = worths[j]
             like = reaction_probability(worth, traits[i, Trait.LIKE_RATE], traits[i, Trait.LIKE_SLOPE])
             purchase = reaction_probability(worth, traits[i, Trait.PURCHASE_RATE], traits[i, Trait.PURCHASE_SLOPE])
             median = dwell_median(worth, traits[i, Trait.DWELL], traits[i, Trait.DWELL_SLOPE])
@@ -236,12 +243,12 @@ def _step_user(
     _judge(i, items, users, page, rules, scratch)
     _gain(i, users, rules, delay, scratch)
     if rules.choice == CASCADE:
-        _choose_by_cascade(i, users, page, scratch, choice)
+        expected = _choose_by_cascade(i, users, page, scratch, choice)
     elif rules.choice == LOGIT:
-        _choose_by_logit(i, page, scratch, choice)
+        expected = _choose_by_logit(i, page, scratch, choice)
     else:
-        _choose_by_position(i, users, page, scratch)
-    _react(i, users, page, rules, scratch, delay)
+        expected = _choose_by_position(i, users, page, scratch)
+    _react(i, users, page, rules, scratch.worth, delay, expected)
     success = _change(i, items, users, page, scratch.interests)
     _go_on(i, users, page, rules, success, luck, away)
     place = users.steps[i] % users.shown.shape[1]
