@@ -45,6 +45,16 @@ def test_its_ranking_is_that_of_evaluate_ranking(found: dict[str, Any]) -> None:
             assert found["rows"][row]["ranking"][protocol]["hr@10"]["mean"] == expected
 
 
+def test_each_is_held_against_the_first(found: dict[str, Any]) -> None:
+    first, other = found["rows"][:2]
+    assert first["against_first"] == {"warm": {}, "cold": {}}
+    for protocol in ("warm", "cold"):
+        told = other["against_first"][protocol]["hr@10"]
+        means = [row["ranking"][protocol]["hr@10"]["mean"] for row in (other, first)]
+        assert told["mean"] == pytest.approx(means[0] - means[1])
+        assert told["ci95"][0] <= told["mean"] <= told["ci95"][1]
+
+
 def test_it_leaves_a_run_folder(found: dict[str, Any]) -> None:
     results = json.loads(Path("runs/table/results.json").read_text(encoding="utf-8"))
     assert results["rows"] == found["rows"]
