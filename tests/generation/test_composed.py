@@ -87,11 +87,13 @@ def test_a_page_varies_by_maximal_marginal_relevance() -> None:
     assert {page[1] for page in found.items[0, :K].tolist()} == {2, 4}
 
 
-def test_who_is_unknown_gets_what_is_popular() -> None:
+def test_who_is_unknown_gets_what_is_popular_and_who_has_had_nearly_all_gets_what_is_left() -> None:
     retrieval = random_retrieval()
-    found = _source(retrieval).candidates(waiting([[-1, -1]]))
-    popular = retrieval.by_popularity(waiting([[-1, -1]]), SLATE)
-    assert (found.items[0, :K] == popular).all()
+    source = ComposedCandidates(RetrievalCandidates(retrieval, SLATE, 3), ClickModel(60))  # goes by evidence alone
+    observation = waiting([[-1] * 58, list(range(58))])
+    found = source.candidates(observation).items[:, :K]
+    assert (found[0, :, 0] == retrieval.by_popularity(observation, 1)[0]).all()
+    assert (found[1] == retrieval.by_popularity(observation, SLATE)[1]).all()
 
 
 @pytest.mark.parametrize("step", [0, 5])

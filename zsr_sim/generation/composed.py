@@ -18,10 +18,10 @@ from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import COMPOSED, SOURCES, Candidates, CandidateSource
 from zsr_sim.generation.clicks import ClickModel, Judge
 from zsr_sim.generation.evidence import F32, I32, I64, N_EVIDENCE, Desk, Near, clear, evidence, make_desk, weigh
-from zsr_sim.generation.index import Shelf, standing
+from zsr_sim.generation.index import Shelf, holds, standing
 from zsr_sim.generation.retrieval import Retrieval, most_popular
 
-_READ, _KEPT = 128, 100  # items that the click model reads, and the likeliest, of which pages are composed
+_READ, _POPULAR, _KEPT = 128, 64, 100  # items that the click model reads, and the likeliest, which pages are made of
 _SPARSE = 1.0  # evidence that is next to none
 _WEIGHTS = np.array(list(COMPOSED.values()), dtype=np.float32)
 
@@ -121,11 +121,13 @@ def _shortlist(values: F32, count: int, k: int, out: I64) -> int:
 
 @law
 def _likeliest(
-    near: Near, judge: Judge, shelf: Shelf, step: int, desk: Desk, count: int, told: F32, pool: I32, odds: F32
-) -> int:
-    """Put the likeliest new items that are touched and their log-odds into pool and odds (_KEPT,); how many.
+    near: Near, judge: Judge, by_rank: I32, shelf: Shelf, step: int, desk: Desk, count: int, told: F32, pool: I32,
+    odds: F32,
+) -> int:  # fmt: skip
+    """Put the likeliest new items and their log-odds into pool and odds (_KEPT,); how many.
 
-    The click model reads those of which most speaks for them: narrow evidence over what was passed over nearby.
+    The click model reads those neighbours of the history for which most speaks, narrow evidence over what was passed
+    over nearby, and the most popular of the others.
     """
     items, values = np.empty(count, dtype=np.int32), np.empty(count, dtype=np.float32)
     rows, nobody, found = np.empty(_READ, dtype=np.int64), desk.touched[:0], 0
@@ -142,7 +144,18 @@ def _likeliest(
                 there += 1
         found = there
     found = _shortlist(values, found, _READ, rows)
-    read, x = items[rows[:found]], np.empty((found, N_EVIDENCE), dtype=np.float32)
+    read = np.empty(found + _POPULAR, dtype=np.int32)
+    read[:found] = items[rows[:found]]
+    near_ones = found
+    for item in by_rank:
+        if found == len(read):
+            break
+        new = desk.page[item] == 0 and standing(item, step, shelf, nobody, nobody) == 0
+        if new and not holds(read[:near_ones], item):
+            read[found] = item
+            found += 1
+    read, values, rows = read[:found], np.empty(found, dtype=np.float32), np.empty(found, dtype=np.int64)
+    x = np.empty((found, N_EVIDENCE), dtype=np.float32)
     evidence(near, read, desk, told, x)
     _log_odds(judge, x, read, values)
     found = _shortlist(values, found, pool.shape[0], rows)
@@ -198,10 +211,10 @@ def _compose(
     likeness = np.empty((_KEPT, _KEPT), dtype=np.float32)
     for i in range(begin, end):
         count = weigh(near, histories[i], shown[i], steps[i], desk, told)
-        kept = _likeliest(near, judge, shelf, steps[i], desk, count, told, pool, odds)
+        kept = _likeliest(near, judge, by_rank, shelf, steps[i], desk, count, told, pool, odds)
         likeness[:, 0] = -2.0
         for c in range(k):
-            if kept < slate:  # too little is known of the user
+            if kept < slate:  # next to nothing is new to the user
                 most_popular(by_rank, steps[i], shelf, histories[i], shown[i], items[i, c])
             else:
                 _vary(vectors, pool, odds, kept, weights[c], items[i, c], likeness)
