@@ -76,7 +76,7 @@ def test_memory_is_bounded_and_the_oldest_go() -> None:
 def test_what_is_too_long_is_cut_and_said_once(tiny_causal: object, caplog: pytest.LogCaptureFixture) -> None:
     encoder = load_encoder(str(tiny_causal))
     assert isinstance(encoder, TextEncoder)
-    long = ["word " * 200, "other " * 200]
+    long = ["word " * 400, "other " * 400]
     own = WrittenHistories(long, encoder, lambda vectors: vectors, "{items}", 2, 1 << 20)
     one = own.encode(np.array([[0, 1]], dtype=np.int32))
     own.encode(np.array([[1, 0]], dtype=np.int32))
@@ -84,6 +84,6 @@ def test_what_is_too_long_is_cut_and_said_once(tiny_causal: object, caplog: pyte
     assert len(said) == 1
     assert "1 of the first 1 histories are longer than" in said[0]
     fitting = WrittenHistories(
-        ["other " * 200 + ". " + "word " * 60], encoder, lambda vectors: vectors, "{items}", 1, 1
+        ["other " * 400 + ". " + "word " * 200], encoder, lambda vectors: vectors, "{items}", 1, 1
     )
     np.testing.assert_allclose(fitting.encode(np.zeros((1, 1), dtype=np.int32)), one, atol=1e-5)
