@@ -26,6 +26,7 @@ from zsr_sim.commands.ranking import Question, ground_of
 from zsr_sim.config import Settings, load_settings
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.visits import simulate
+from zsr_sim.errors import InputError
 from zsr_sim.evaluation.comparison import Arm, Pair
 from zsr_sim.evaluation.estimates import Estimate, estimate_mean
 from zsr_sim.evaluation.metrics import PRIMARY
@@ -111,13 +112,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--users", type=int, default=2000, help="visits for the return")
     parser.add_argument("--set", nargs="+", default=[], dest="assignments", metavar="KEY=VALUE")
     chosen = parser.parse_args(arguments)
-    settings = load_settings(None, chosen.assignments)
-    for seed in chosen.seeds:
-        print(f"{f'seed {seed}':<12}{'likelihood only':<28}{'with the adversary':<28}difference")
-        for name, row in ablation(chosen.data, settings, seed, chosen.users).items():
-            print(
-                f"{name:<12}{_told(row.likelihood):<28}{_told(row.adversarial):<28}{_told(row.difference)}", flush=True
-            )
+    try:
+        settings = load_settings(None, chosen.assignments)
+        for seed in chosen.seeds:
+            found = ablation(chosen.data, settings, seed, chosen.users)
+            print(f"{f'seed {seed}':<12}{'likelihood only':<28}{'with the adversary':<28}difference")
+            for name, row in found.items():
+                print(f"{name:<12}{_told(row.likelihood):<28}{_told(row.adversarial):<28}{_told(row.difference)}")
+            sys.stdout.flush()
+    except InputError as error:
+        parser.exit(2, f"zsr-sim: {error}\n")
 
 
 if __name__ == "__main__":

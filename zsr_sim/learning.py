@@ -357,9 +357,11 @@ def _proposals(
     """The policy's candidates: composed by the click model, written by the generator, and retrieved."""
     composed = 0 if clicks is None else settings.agent.composed
     agent = settings.agent.model_copy(update={"candidates": settings.agent.candidates - composed})
-    rest: CandidateSource = RetrievalCandidates(retrieval, settings.world.slate_size, agent.candidates)
-    if gan is not None:
-        rest = _generated(gan, retrieval, settings.model_copy(update={"agent": agent}), dtype)
+    rest: CandidateSource = (
+        RetrievalCandidates(retrieval, settings.world.slate_size, agent.candidates)
+        if gan is None
+        else _generated(gan, retrieval, settings.model_copy(update={"agent": agent}), dtype)
+    )
     return rest if clicks is None else ComposedCandidates(rest, clicks, composed)
 
 

@@ -100,7 +100,7 @@ def test_who_is_unknown_gets_what_is_popular_and_who_has_had_nearly_all_gets_wha
 def test_what_cannot_be_had_is_not_composed(step: int) -> None:
     plain, n = random_retrieval(), 60
     released = np.where(np.arange(n) % 2 == 0, 0, 5).astype(np.int32)
-    retrieval = Retrieval(plain.vectors, plain.popularity, None, Shelf(released, released + 5))
+    retrieval = Retrieval(plain.vectors, plain.popularity, Shelf(released, released + 5))
     observation = waiting([[1, 2, 3]] * 2, None, [step] * 2)
     items = _source(retrieval).candidates(observation).items[:, :K]
     assert (items % 2 == (step == 5)).all()

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zsr_sim.generation.evidence import F32, N_EVIDENCE
+from zsr_sim.envs.tables import F32
+from zsr_sim.generation.evidence import N_EVIDENCE
 
 _HIDDEN = 24
 _PRIOR = 5.0  # clicks that an item is taken to have had, as many as were expected

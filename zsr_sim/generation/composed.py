@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from zsr_sim.compiled import batched, law
 from zsr_sim.envs.observation import Observation
+from zsr_sim.envs.tables import F32, I32, I64
 from zsr_sim.generation.candidates import COMPOSED, SOURCES, Candidates, CandidateSource
 from zsr_sim.generation.clicks import ClickModel, Judge
-from zsr_sim.generation.evidence import F32, I32, I64, N_EVIDENCE, Desk, Near, clear, evidence, make_desk, weigh
+from zsr_sim.generation.evidence import N_EVIDENCE, Desk, Near, clear, evidence, make_desk, weigh
 from zsr_sim.generation.index import Shelf, holds, standing
 from zsr_sim.generation.retrieval import Retrieval, most_popular
 

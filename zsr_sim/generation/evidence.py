@@ -14,11 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsr_sim.compiled import law
+from zsr_sim.envs.tables import F32, I32
 from zsr_sim.generation.retrieval import Retrieval
-
-F32 = NDArray[np.float32]
-I32 = NDArray[np.int32]
-I64 = NDArray[np.int64]
 
 WIDE, NARROW = 8.0, 16.0  # exp(sharpness * (cosine - 0.7)) is what an item adds to the evidence for a neighbour
 N_EVIDENCE = 12

@@ -33,20 +33,19 @@ class Retrieval:
 
     vectors: float32 (n_items, d), unit length. popularity: float32 (n_items,), how often each was consumed, >= 0.
     appeal: float32 (n_items,), popularity on a log scale, 0 .. 1; 0 for an item that no log has seen. Up to `EXACT`
-    items (`index.py`) every search is exact. history: what reads the users' histories; None for their pooled mean, with
-    the decay that each strategy asks for. shelf: when items can be had, where they come and go.
+    items (`index.py`) every search is exact. history (`read_by`): what reads the users' histories; None for their
+    pooled mean, the decay that each strategy asks for. shelf: when items can be had, where they come and go.
     """
 
     def __init__(
         self,
         vectors: NDArray[np.float32],
         popularity: NDArray[np.float32],
-        history: HistoryEncoder | None = None,
         shelf: Shelf = ALWAYS,
     ) -> None:
         self.vectors = vectors
         self.popularity = popularity
-        self.history = history
+        self.history: HistoryEncoder | None = None
         self.shelf = shelf
         counts = np.log1p(popularity)
         self.appeal = np.asarray(counts / max(float(counts.max()), 1e-12), dtype=np.float32)

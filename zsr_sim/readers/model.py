@@ -102,32 +102,19 @@ class CausalModel:
     def log_likelihoods(self, prefix: str, lines: Sequence[str]) -> NDArray[np.float32]:
         """Log-likelihood of each whole line after a prefix: the sum over its tokens, float32 (n,)."""
         import torch
-        from transformers import DynamicCache
 
-        _, model = self._parts
-        tokens = self._tokens(lines, LINE_TOKENS)
-        found = np.empty(len(lines), dtype=np.float32)
-        with torch.inference_mode():
-            ids = torch.tensor(self._tokens([prefix], PREFIX_TOKENS), device=self.device)  # (1, length)
-            read = model.base_model(input_ids=ids, use_cache=True)
-            by_length = sorted(([row] for row in range(len(lines))), key=lambda rows: len(tokens[rows[0]]))
-            for pieces in _within(by_length, lambda rows: len(tokens[rows[0]]), _BATCH_TOKENS // 2):
-                rows = [row for piece in pieces for row in piece]
-                n, width = len(rows), len(tokens[rows[-1]])
-                batch, there = torch.zeros((n, width), dtype=torch.long), torch.zeros((n, width), dtype=torch.bool)
-                for at, row in enumerate(rows):  # padded right, where nothing that counts looks
-                    batch[at, : len(tokens[row])], there[at, : len(tokens[row])] = torch.tensor(tokens[row]), True
-                batch = batch.to(self.device)
-                hidden = read.last_hidden_state[:, -1:].expand(n, 1, -1)  # (n, 1, d), before the first token
-                if width > 1:
-                    cache = DynamicCache()
-                    for at, layer in enumerate(read.past_key_values.layers):
-                        cache.update(layer.keys.expand(n, -1, -1, -1), layer.values.expand(n, -1, -1, -1), at)
-                    further = model.base_model(input_ids=batch[:, :-1], past_key_values=cache, use_cache=True)
-                    hidden = torch.cat([hidden, further.last_hidden_state], dim=1)  # (n, width, d)
-                logits = model.get_output_embeddings()(hidden).float()  # (n, width, vocabulary)
-                log_p = logits.gather(2, batch[:, :, None])[:, :, 0] - logits.logsumexp(dim=2)  # (n, width)
-                found[rows] = (log_p.cpu() * there).sum(dim=1).numpy()
+        (begin,), tokens = self._tokens([prefix], PREFIX_TOKENS), self._tokens(lines, LINE_TOKENS)
+        before = self._run([begin[:-1]], None)[0] if len(begin) > 1 else None  # its last token stands before each line
+        head, found = self._parts[1].get_output_embeddings(), np.empty(len(lines), dtype=np.float32)
+        by_length = sorted(range(len(lines)), key=lambda row: len(tokens[row]))
+        for rows in _within(by_length, lambda row: len(tokens[row]), _BATCH_TOKENS // 2):
+            sought = _padded([tokens[row] for row in rows], -1)  # (n, width)
+            with torch.inference_mode():
+                read = self._forward([begin[-1:] + tokens[row][:-1] for row in rows], before)
+                logits = head(read.last_hidden_state).float()  # (n, width, vocabulary)
+                own = logits.gather(2, sought.clamp(min=0).to(self.device)[:, :, None])[:, :, 0]
+                log_p = (own - logits.logsumexp(dim=2)).cpu()  # (n, width)
+            found[rows] = torch.where(sought >= 0, log_p, 0.0).sum(dim=1).numpy()
         return found
 
     def forget(self) -> None:
@@ -252,28 +239,26 @@ class CausalModel:
     def _run(self, tokens: list[list[int]], before: torch.Tensor | None) -> list[torch.Tensor]:
         """Key-value caches of some token rows, all after the same `before`: (layers, 2, heads, length, d_head) each."""
         import torch
+
+        read = self._forward(tokens, before).past_key_values.layers
+        layers = [torch.stack([layer.keys, layer.values]) for layer in read]  # (2, batch, heads, length, d_head)
+        start = 0 if before is None else before.shape[-2]
+        return [
+            torch.stack([layer[:, row, :, : start + len(ids)] for layer in layers]) for row, ids in enumerate(tokens)
+        ]
+
+    def _forward(self, tokens: list[list[int]], before: torch.Tensor | None) -> Any:
+        """What the model makes of some token rows, all after the same `before`; padded at the end, where none looks."""
+        import torch
         from transformers import DynamicCache
 
         _, model = self._parts
-        # Padded at the end, where no token before can see it.
-        batch = torch.zeros((len(tokens), max(map(len, tokens))), dtype=torch.long)
-        for row, ids in enumerate(tokens):
-            batch[row, : len(ids)] = torch.tensor(ids)
         cache = DynamicCache()
         if before is not None:
             for layer, (keys, values) in enumerate(before[:, :, None].expand(-1, -1, len(tokens), -1, -1, -1)):
                 cache.update(keys, values, layer)
         with torch.inference_mode():
-            cache = model.base_model(
-                input_ids=batch.to(self.device), past_key_values=cache, use_cache=True
-            ).past_key_values
-        layers = [
-            torch.stack([layer.keys, layer.values]) for layer in cache.layers
-        ]  # (2, batch, heads, length, d_head)
-        start = 0 if before is None else before.shape[-2]
-        return [
-            torch.stack([layer[:, row, :, : start + len(ids)] for layer in layers]) for row, ids in enumerate(tokens)
-        ]
+            return model.base_model(input_ids=_padded(tokens, 0).to(self.device), past_key_values=cache, use_cache=True)
 
     def _prefix_room(self) -> int:
         """How many prefixes of the greatest length fit into half of the memory."""
@@ -318,6 +303,16 @@ def load_causal_model(spec: str = SMOLLM) -> CausalModel:
     if path.exists() or name.startswith((".", "/", "~")):
         return CausalModel(path, path.resolve().name, precision, recipe.device)
     return CausalModel(download(name), name, precision, recipe.device)
+
+
+def _padded(rows: Sequence[list[int]], filler: int) -> torch.Tensor:
+    """Token rows side by side, int64 (n, longest), padded at the end."""
+    import torch
+
+    batch = torch.full((len(rows), max(map(len, rows))), filler, dtype=torch.long)
+    for row, ids in enumerate(rows):
+        batch[row, : len(ids)] = torch.tensor(ids)
+    return batch
 
 
 def _blocks(questions: Sequence[tuple[str, str]], most: int) -> Iterator[list[list[int]]]:
