@@ -112,6 +112,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--users", type=int, default=2000, help="visits for the return")
     parser.add_argument("--set", nargs="+", default=[], dest="assignments", metavar="KEY=VALUE")
     chosen = parser.parse_args(arguments)
+    if min(chosen.seeds) < 0:
+        parser.error(f"--seeds must be 0 or more, got {min(chosen.seeds)}")
     try:
         settings = load_settings(None, chosen.assignments)
         for seed in chosen.seeds:

@@ -78,7 +78,7 @@ def test_the_bold_line_is_the_mean_and_the_band_reaches_from_seed_to_seed(tmp_pa
     corners = {(float(x), float(y)) for x, y in np.asarray(band.get_paths()[0].vertices)}
     assert corners == {(1.0, 2.0), (1.0, 4.0), (2.0, 6.0), (2.0, 9.0)}
     assert drawn[0].get_suptitle() == "bold: mean of 2 seeds    band: 95 % bootstrap    thin: each seed"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("policy update", "return per visit (clicks)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("policy update", "return per visit")
     assert texts(axes) == ["in training 7.50"]
 
 

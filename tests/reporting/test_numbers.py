@@ -19,8 +19,8 @@ def compared(relative: float | None, bounds: list[float] | None) -> dict[str, ob
         (compared(-0.478, [-0.489, -0.467]), "-47.8 % [-48.9, -46.7]"),
         (compared(0.0, [0.0, 0.0]), "0.0 % [0.0, 0.0]"),
         (compared(0.0004, [0.0002, 0.0006]), "+0.04 % [0.02, 0.06]"),  # a significant effect is not rounded to none
-        (compared(None, None), "+1.46 [1.41, 1.52] clicks"),
-        (compared(0.5, None), "+1.46 [1.41, 1.52] clicks"),
+        (compared(None, None), "+1.46 [1.41, 1.52] per visit"),
+        (compared(0.5, None), "+1.46 [1.41, 1.52] per visit"),
     ],
 )
 def test_a_difference_is_relative_where_it_can_be(comparison: dict[str, object], text: str) -> None:

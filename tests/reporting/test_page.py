@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation import hand_made
-from zsr_sim.config import Settings
+from zsr_sim.config import Settings, load_settings
 from zsr_sim.envs.visits import Visits
 from zsr_sim.errors import InputError
 from zsr_sim.evaluation.comparison import compare_strategies
@@ -93,9 +93,12 @@ def compared(*names: str) -> dict[str, Any]:
     return compare_strategies(shown, seed=0, world={"data": "films", "trust": TRUST, "dynamics": {"drift_rate": 0.05}})
 
 
-def make_run(folder: Path, results: dict[str, Any] | None, seeds: int = 0, status: str | None = "done") -> Run:
+def make_run(
+    folder: Path, results: dict[str, Any] | None, seeds: int = 0, status: str | None = "done",
+    settings: Settings | None = None,
+) -> Run:  # fmt: skip
     command = ["zsr-sim", "compare", "--data", "films", "--out", "runs/a b"]
-    run = Run.create(folder, command, Settings(), [0, 1], {"source": "films", "fingerprint": "ab12"})
+    run = Run.create(folder, command, settings or Settings(), [0, 1], {"source": "films", "fingerprint": "ab12"})
     for seed in range(seeds):
         run.log(60, {"held_out_nll_start": 6.0, "held_out_nll": 5.0}, seed, "generator")
         run.log(80, {"held_out_nll": 4.5, "discriminator_accuracy": 0.75, "acceptance": 0.5}, seed, "generator")
@@ -106,6 +109,16 @@ def make_run(folder: Path, results: dict[str, Any] | None, seeds: int = 0, statu
     if status:
         run.finish(status)
     return run
+
+
+@pytest.mark.parametrize(
+    ("assignments", "worth"),
+    [([], "1 a click"), (["world.reward_click=0.5", "world.reward_purchase=10"], "0.5 a click, 10 a purchase")],
+)
+def test_a_return_is_told_by_what_it_counts(tmp_path: Path, assignments: list[str], worth: str) -> None:
+    make_run(tmp_path / "demo", compared("a", "b"), settings=load_settings(None, assignments))
+    text = write_report(tmp_path / "demo").read_text(encoding="utf-8")
+    assert f"Return: what a visit earns ({worth}), mean and 95 % interval." in text
 
 
 def test_the_verdicts_stand_first_in_the_words_of_the_verdict(tmp_path: Path) -> None:
@@ -170,14 +183,14 @@ def test_a_training_run_has_curves_and_figures_and_no_verdict(tmp_path: Path) ->
     page = read(write_report(tmp_path))
     (summary,) = page.all("p", **{"class": "verdict"})
     assert summary.text == (
-        "In training, return per visit (clicks) went from 4.50 to 8.50. "
+        "In training, return per visit went from 4.50 to 8.50. "
         "Nothing was compared on users never trained on, so there is no verdict."
     )
     assert page.rows("Learning, in numbers") == [
         ["held-out negative log-likelihood (nats per item)", "6.00", "4.50"],
         ["written sequences that the gate accepts (%)", "50.0", "50.0"],
         ["accuracy of the discriminator (%)", "75.0", "75.0"],
-        ["return per visit (clicks)", "4.50", "8.50"],
+        ["return per visit", "4.50", "8.50"],
         ["entropy of the choice (nats)", "2.00", "1.00"],
         ["accepted by the discriminator (%)", "50.0", "50.0"],
     ]
@@ -197,7 +210,7 @@ def test_figures_are_inside_with_their_words_and_own_ones_are_kept(tmp_path: Pat
     assert inside[0] == own == (tmp_path / "figures" / "reward_curve.png").read_bytes()
     assert inside[-1] == extra
     assert [image.attributes["alt"] for image in images] == [
-        "Curves over policy updates: return per visit (clicks) from 4.50 to 8.50",
+        "Curves over policy updates: return per visit from 4.50 to 8.50",
         "Return with 95 % interval: similarity 10.00 [9.89, 10.11]; policy-gradient 12.00 [11.89, 12.11]",
         "Curves over training steps: held-out negative log-likelihood (nats per item) from 6.00 to 4.50; "
         "written sequences that the gate accepts (%) from 50.0 to 50.0; "

@@ -56,7 +56,7 @@ def compare_strategies(
 
     Each comparison holds the mean difference in return (candidate minus baseline) with its 95 % interval and p-value
     (`estimate_mean`), that p-value after Holm's correction for all candidates, the relative difference with Fieller's
-    interval (`relative_effect`; null where there is none), the minimum detectable effect (of one look; clicks per
+    interval (`relative_effect`; null where there is none), the minimum detectable effect (of one look; return per
     visit; 80 % power, two-sided 5 %), and how many times wider the interval would be with other users for each strategy
     and no adjustment,
 

@@ -57,7 +57,7 @@ def _worlds(worlds: Mapping[str, Any] | None, candidate: str) -> Iterator[str]:
             n = len(found["effects"])
             yield (
                 f"In {n} other worlds it earns more in {round(n * found['wins'])} and ships in "
-                f"{round(n * found['ships'])}: {found['mean']:+.2f} clicks per visit on average, spread "
+                f"{round(n * found['ships'])}: {found['mean']:+.2f} per visit on average, spread "
                 f"{found['spread']:.2f}, worst {found['worst']:+.2f}"
             )
 
@@ -68,8 +68,8 @@ def _segments(segments: list[dict[str, Any]], candidate: str) -> Iterator[str]:
         worst, harmed = rows[0], sum(row["harmed"] for row in rows)
         low, high = worst["ci95"]
         yield (
-            f"Worst of {len(rows)} segments, {worst['kind']}, {worst['segment']}: {worst['difference']:+.2f} clicks "
-            f"per visit (95 % interval {low:+.2f} to {high:+.2f}); {harmed or 'none'} lose after correction"
+            f"Worst of {len(rows)} segments, {worst['kind']}, {worst['segment']}: {worst['difference']:+.2f} per "
+            f"visit (95 % interval {low:+.2f} to {high:+.2f}); {harmed or 'none'} lose after correction"
         )
 
 

@@ -42,6 +42,6 @@ def learnable_words(found: Mapping[str, Any]) -> str:
     )
     return (
         f"Is there anything to learn here? On {found['users']} users {found['baseline']} is expected to earn "
-        f"{means[found['baseline']]:.2f}, an oracle that knows the users {means[MYOPIC]:.2f}, one that also plans "
-        f"ahead {means[PLANNER]:.2f} clicks per visit: knowing is worth {knowing}, looking ahead {ahead}"
+        f"{means[found['baseline']]:.2f} per visit, an oracle that knows the users {means[MYOPIC]:.2f}, one that also "
+        f"plans ahead {means[PLANNER]:.2f}: knowing is worth {knowing}, looking ahead {ahead}"
     )

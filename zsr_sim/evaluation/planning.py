@@ -52,7 +52,7 @@ def plan_words(planned: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = []
     for name, found in planned.items():
         relative, effect = found["relative"], found["minimum_detectable_effect"]
-        size = f"{100 * relative:.1f} %" if relative is not None else f"{effect:.2g} clicks per visit"
+        size = f"{100 * relative:.1f} %" if relative is not None else f"{effect:.2g} per visit"
         needed = ", ".join(f"{share}: {users:,}" for share, users in found["users_needed"].items())
         lines.append(
             f"{name}: {found['users']:,} users will find a difference of {size} four times out of five"

@@ -243,7 +243,7 @@ def _effect_words(effect: Effect) -> str:
         return "its return is identical on every user"
     share, scale, unit = effect.relative, 100.0, " %"
     if share is None:
-        share, scale, unit = (effect.difference.mean, effect.difference.ci95), 1.0, " clicks per visit"
+        share, scale, unit = (effect.difference.mean, effect.difference.ci95), 1.0, " per visit"
     mean, low, high = scale * share[0], scale * share[1][0], scale * share[1][1]
     if low > 0:
         value, bounds = _written(mean, (low, high))

@@ -19,7 +19,7 @@ from zsr_sim.envs.tables import F32, I32, I64
 from zsr_sim.generation.candidates import COMPOSED, SOURCES, Candidates, CandidateSource
 from zsr_sim.generation.clicks import ClickModel, Judge
 from zsr_sim.generation.evidence import N_EVIDENCE, Desk, Near, clear, evidence, make_desk, weigh
-from zsr_sim.generation.index import Shelf, holds, standing
+from zsr_sim.generation.index import Shelf, available, holds
 from zsr_sim.generation.retrieval import Retrieval, most_popular
 
 _READ, _POPULAR, _KEPT = 128, 64, 100  # items that the click model reads, and the likeliest, which pages are made of
@@ -131,7 +131,7 @@ def _likeliest(
     over nearby, and the most popular of the others.
     """
     items, values = np.empty(count, dtype=np.int32), np.empty(count, dtype=np.float32)
-    rows, nobody, found = np.empty(_READ, dtype=np.int64), desk.touched[:0], 0
+    rows, found = np.empty(_READ, dtype=np.int64), 0
     for t in range(count):
         item = desk.touched[t]
         if desk.page[item] == 0:
@@ -140,7 +140,7 @@ def _likeliest(
     if shelf.released.shape[0] > 0:
         there = 0
         for t in range(found):
-            if standing(items[t], step, shelf, nobody, nobody) == 0:
+            if available(items[t], step, shelf):
                 items[there], values[there] = items[t], values[t]
                 there += 1
         found = there
@@ -151,7 +151,7 @@ def _likeliest(
     for item in by_rank:
         if found == len(read):
             break
-        new = desk.page[item] == 0 and standing(item, step, shelf, nobody, nobody) == 0
+        new = desk.page[item] == 0 and available(item, step, shelf)
         if new and not holds(read[:near_ones], item):
             read[found] = item
             found += 1

@@ -97,9 +97,15 @@ def holds(items: NDArray[np.int32], item: int) -> bool:
 
 
 @law
+def available(item: int, step: int, shelf: Shelf) -> bool:
+    """Whether an item can be had on page `step` of a visit."""
+    return shelf.released.shape[0] == 0 or bool(shelf.released[item] <= step < shelf.expires[item])
+
+
+@law
 def standing(item: int, step: int, shelf: Shelf, history: NDArray[np.int32], shown: NDArray[np.int32]) -> int:
     """Of an item with a user on page `step` of a visit: 0, new; 1, consumed or shown before; 2, it cannot be had."""
-    if shelf.released.shape[0] > 0 and not shelf.released[item] <= step < shelf.expires[item]:
+    if not available(item, step, shelf):
         return 2
     return 1 if holds(history, item) or holds(shown, item) else 0
 

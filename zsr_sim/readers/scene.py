@@ -23,7 +23,7 @@ from zsr_sim.readers.users import LlmUsers, levelled
 
 logger = logging.getLogger(__name__)
 
-LAWS, LLM, DISTILLED = "laws", "llm", "distilled"
+LLM, DISTILLED = "llm", "distilled"
 _LEVEL_USERS = 32  # whose answers set the level
 
 

@@ -77,7 +77,7 @@ def _metrics(comparison: Mapping[str, Any], baseline: Mapping[str, Any]) -> Iter
 
 
 def world_bars(results: Mapping[str, Any]) -> list[tuple[str, str, list[Bar]]]:
-    """For each candidate a sentence, and its effect in each world in clicks per visit: this one first."""
+    """For each candidate a sentence, and its effect in each world in return per visit: this one first."""
     found = []
     for across in (results.get("worlds") or {}).get("candidates", []):
         here = next(c for c in results["comparisons"] if c["candidate"] == across["candidate"])
@@ -86,26 +86,26 @@ def world_bars(results: Mapping[str, Any]) -> list[tuple[str, str, list[Bar]]]:
         words = (
             f"It earns more in {round(n * across['wins'])} of {n} other worlds and ships in "
             f"{round(n * across['ships'])}. Mean difference {across['mean']:+.2f}, spread between worlds "
-            f"{across['spread']:.2f}, worst {across['worst']:+.2f} clicks per visit."
+            f"{across['spread']:.2f}, worst {across['worst']:+.2f} per visit."
         )
-        effects = [_clicks(f"{label}: {row['verdict']}", row) for label, row in rows]
+        effects = [_return(f"{label}: {row['verdict']}", row) for label, row in rows]
         found.append((across["candidate"], words, bars(effects, float("inf"))))
     return found
 
 
 def segment_bars(results: Mapping[str, Any], most: int = 8) -> list[tuple[str, list[Bar]]]:
-    """For each candidate its worst segments, in clicks per visit."""
+    """For each candidate its worst segments, in return per visit."""
     found = []
     for comparison in results["comparisons"]:
         name = comparison["candidate"]
         rows = [row for row in results.get("segments", []) if row["candidate"] == name][:most]
-        effects = [_clicks(f"{row['kind']}: {row['segment']} ({row['users']:,} users)", row) for row in rows]
+        effects = [_return(f"{row['kind']}: {row['segment']} ({row['users']:,} users)", row) for row in rows]
         if effects:
             found.append((name, bars(effects, float("inf"))))
     return found
 
 
-def _clicks(label: str, row: Mapping[str, Any]) -> Effect:
+def _return(label: str, row: Mapping[str, Any]) -> Effect:
     low, high = row["ci95"]
     d = decimals(low, high, 2)
     tone = "yes" if low > 0 else "no" if high < 0 else "open"

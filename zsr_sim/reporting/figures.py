@@ -135,7 +135,7 @@ def reward_curve(
     axes.set_xlim(0, int(curves.steps[-1]) * 1.02)
     for level in levels[1:]:
         axes.axhline(level.value, color=level.colour, linestyle=level.dashes, linewidth=1.3, zorder=1.5)
-    axes.set(xlabel="policy update", ylabel="return per visit (clicks)")
+    axes.set(xlabel="policy update", ylabel="return per visit")
     if visits_per_update:
         n = visits_per_update
         top = axes.secondary_xaxis("top", functions=(lambda x: np.multiply(x, n), lambda x: np.divide(x, n)))
@@ -192,7 +192,7 @@ def comparison_plot(results: Mapping[str, Any], path: Path) -> Path:
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("return per visit (clicks), mean and 95 % interval")
+    axes.set_xlabel("return per visit, mean and 95 % interval")
     return save(figure, path)
 
 

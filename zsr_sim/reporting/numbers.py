@@ -19,14 +19,14 @@ def with_interval(entry: dict[str, Any], least: int = 2) -> str:
 
 
 def against(comparison: dict[str, Any]) -> str:
-    """A difference from the baseline, relative where there is such: "+18.5 % [17.9, 19.1]", else in clicks."""
+    """A difference from the baseline, relative where there is such: "+18.5 % [17.9, 19.1]", else per visit."""
     if comparison["relative"] is not None and comparison["relative_ci95"] is not None:
         share, (low, high) = 100 * comparison["relative"], (100 * bound for bound in comparison["relative_ci95"])
         d = decimals(low, high, 1)
         return f"{signed(share, d)} % [{low:.{d}f}, {high:.{d}f}]"
     low, high = comparison["ci95"]
     d = decimals(low, high, 2)
-    return f"{signed(comparison['difference'], d)} [{low:.{d}f}, {high:.{d}f}] clicks"
+    return f"{signed(comparison['difference'], d)} [{low:.{d}f}, {high:.{d}f}] per visit"
 
 
 def relative_to(mean: float, difference: float, interval: list[float]) -> str:

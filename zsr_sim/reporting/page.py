@@ -37,7 +37,7 @@ from zsr_sim.reporting.style import DPI
 from zsr_sim.runs import METRICS, read_manifest, read_metrics, read_results, read_walks, write_whole
 
 REPORT = "report.html"
-_RETURN = Panel("return", "return per visit (clicks)")
+_RETURN = Panel("return", "return per visit")
 _CSS_DPI = 96
 _MORE_METRICS = {"satisfaction": "satisfaction", "diversity": "diversity", "generated_share": "generated pages"}
 
@@ -188,6 +188,7 @@ def _content(name: str, run: Findings, figures: Path, pictures: Mapping[str, Pic
         "users": f"{run.results['users']:,}" if run.comparisons else "",
         "people": f"{people:,}" if (people := run.results.get("world", {}).get("people")) else "",
         "luck": "other" if any(c["luck"] == "independent" for c in run.comparisons) else "the same",
+        "worth": _worth(run.manifest["config"]["world"]),
         "strategies": _strategy_rows(run),
         "more_metrics": _more_rows(run.results),
         "more_names": list(_MORE_METRICS.values()),
@@ -212,6 +213,13 @@ def _content(name: str, run: Findings, figures: Path, pictures: Mapping[str, Pic
         "manifest": list(_flat(manifest)),
         "commands": [shlex.join(run.manifest["command"])],
     }
+
+
+def _worth(world: Mapping[str, Any]) -> str:
+    """What a return counts, in words: "1 a click, 10 a purchase"."""
+    kinds = {"click": "a click", "like": "a like", "purchase": "a purchase", "dwell": "a second on a clicked item"}
+    worths = {words: world[f"reward_{kind}"] for kind, words in kinds.items()}
+    return ", ".join(f"{worth:g} {words}" for words, worth in worths.items() if worth)
 
 
 def _learned(metrics: Metrics, learner: str) -> Iterator[tuple[str, str, str]]:
