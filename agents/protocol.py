@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,15 +66,39 @@ class Explaining(Protocol):
 class AgentError(InputError):
     """An agent that answered what cannot be used, or nothing.
 
-    agent: its name. user: the id of a user whom it failed, step: pages that this user had seen; None where no single
-    user can be told.
+    agent: its name. user: the id of a user whom it failed, step: pages that this user had seen; None where nobody had
+    been asked for. others: how many more it failed in the same way, at once.
     """
 
-    def __init__(self, agent: str, fault: str, user: int | None = None, step: int | None = None) -> None:
+    def __init__(
+        self, agent: str, fault: str, user: int | str | None = None, step: int | None = None, others: int = 0
+    ) -> None:
         who = "" if user is None else f", user {user}"
+        more = f" and {others:,} other{'s' * (others > 1)}" if others else ""
         when = "" if step is None else f", page {step + 1} of the visit"
-        super().__init__(f"agent {agent}{who}{when}: {fault}")
+        super().__init__(f"agent {agent}{who}{more}{when}: {fault}")
         self.agent, self.user, self.step = agent, user, step
+        self._fault, self._others = fault, others
+
+    def known_as(self, names: Mapping[int, str]) -> AgentError:
+        """The same, where the user has a name that a person knows."""
+        if not isinstance(self.user, int) or self.user not in names:
+            return self
+        return AgentError(self.agent, self._fault, names[self.user], self.step, self._others)
+
+    @classmethod
+    def for_all(cls, agent: str, fault: str, asked: Observation) -> AgentError:
+        """It failed all users that it was asked for; the first one is named."""
+        return cls(agent, fault, int(asked.users[0]), int(asked.steps[0]), len(asked) - 1)
+
+
+def told(error: BaseException) -> str:
+    """What an error of an agent's own says, and where it was raised: "no model (OSError in act, mine.py line 7)"."""
+    what = " ".join(str(error).split()) or "it raised an error"
+    if isinstance(error, (InputError, SyntaxError)):  # it says itself what is wrong, and where
+        return what
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{what} ({type(error).__name__} in {where.name}, {Path(where.filename).name} line {where.lineno})"
 
 
 @dataclass(frozen=True)
@@ -97,25 +122,19 @@ class CheckedAgent:
 
     def act(self, observation: Observation) -> Decision:
         """The agent's decision, one that can be shown."""
-        try:
-            decision = self.agent.act(observation)
-        except AgentError:
-            raise  # it says already who failed whom
-        except Exception as error:
-            raise self._raised(error, observation) from error
-        return self._shown(decision, observation)
+        return self._shown(self._asked(self.agent.act, observation), observation)
 
     def _act_knowing(self, observation: Observation, state: WorldState) -> Decision:
         assert isinstance(self.agent, SeesState)  # or this method would not be offered
-        return self._shown(self.agent.act_knowing(observation, state), observation)
+        return self._shown(self._asked(self.agent.act_knowing, observation, state), observation)
 
     def _scores(self, observation: Observation) -> NDArray[np.float32]:
         assert isinstance(self.agent, Scoring)
-        found: object = self.agent.scores(observation)
+        found: object = self._asked(self.agent.scores, observation)
         expected = (len(observation), self.n_items)
         if not isinstance(found, np.ndarray) or found.shape != expected or found.dtype.kind != "f":
             kind = f"{found.dtype.name} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
-            raise AgentError(self.name, f"scores() gave {kind}; floats {expected} expected: (users, items)")
+            raise self._for_all(observation, f"scores() gave {kind}; floats {expected} expected: (users, items)")
         bad = ~np.isfinite(found)
         if bad.any():
             row, item = (int(i) for i in np.argwhere(bad)[0])
@@ -126,40 +145,47 @@ class CheckedAgent:
 
     def _explain(self, observation: Observation, items: NDArray[np.int32]) -> NDArray[np.float64]:
         assert isinstance(self.agent, Explaining)
-        return self.agent.explain(observation, items)
+        found: object = self._asked(self.agent.explain, observation, items)
+        expected = observation.histories.shape
+        if not isinstance(found, np.ndarray) or found.shape != expected or not np.isfinite(found).all():
+            kind = f"an array {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
+            raise self._for_all(observation, f"explain() gave {kind}; finite shares {expected} expected")
+        return found
 
     def _error(self, observation: Observation, row: int, fault: str) -> AgentError:
         return AgentError(self.name, fault, int(observation.users[row]), int(observation.steps[row]))
 
-    def _raised(self, error: Exception, observation: Observation) -> AgentError:
-        """Tell whom the agent fails: the first user with whom it fails alone, too."""
-        what = " ".join(str(error).split()) or "it raised an error"
-        step = int(observation.steps.max(initial=0))
-        if isinstance(error, InputError):  # it says itself what is wrong
-            return AgentError(self.name, what, step=step)
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        fault = f"{what} ({type(error).__name__} in {where.name}, {Path(where.filename).name} line {where.lineno})"
-        for row in range(len(observation)):
-            if not self._answers(observation.take(slice(row, row + 1))):
-                return self._error(observation, row, fault)
-        return AgentError(
-            self.name, f"{fault}, for {len(observation)} users together, for none of them alone", None, step
-        )
+    def _for_all(self, observation: Observation, fault: str) -> AgentError:
+        return AgentError.for_all(self.name, fault, observation)
 
-    def _answers(self, observation: Observation) -> bool:
-        with contextlib.suppress(Exception):
-            self.agent.act(observation)
-            return True
-        return False
+    def _asked(self, method: Callable[..., Any], observation: Observation, *beside: Any) -> Any:
+        """What a method of the agent answers. beside: what it gets for each user beside the observation.
+
+        Where it raises, the first user is named with whom it fails alone, too.
+        """
+        try:
+            return method(observation, *beside)
+        except AgentError:
+            raise  # it says already who failed whom
+        except (Exception, SystemExit) as error:
+            fault = told(error)
+            if isinstance(error, InputError):
+                raise self._for_all(observation, fault) from error
+            for row in range(len(observation)):
+                alone = np.array([row])
+                with contextlib.suppress(Exception, SystemExit):
+                    method(observation.take(alone), *(part.take(alone) for part in beside))
+                    continue
+                raise self._error(observation, row, fault) from error
+            raise self._for_all(observation, f"{fault}, for these users together, for none of them alone") from error
 
     def _shown(self, decision: object, observation: Observation) -> Decision:
         if not isinstance(decision, Decision):
-            raise AgentError(
-                self.name, f"act() gave {type(decision).__name__}; a zsr_sim.envs.observation.Decision expected"
-            )
+            found = type(decision).__name__
+            raise self._for_all(observation, f"act() gave {found}; a zsr_sim.envs.observation.Decision expected")
         fault = self._shape_fault(decision, len(observation))
         if fault:
-            raise AgentError(self.name, fault, step=int(observation.steps.max(initial=0)))
+            raise self._for_all(observation, fault)
         slates = decision.slates
         ordered = np.sort(slates, axis=1)
         wrong = (ordered[:, 0] < 0) | (ordered[:, -1] >= self.n_items) | (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)

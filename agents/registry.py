@@ -14,7 +14,7 @@ from typing import Any
 from zsr_sim.agents.baselines import Popularity, Random, Recency, freshness_of
 from zsr_sim.agents.bayes import Bayes, Votes
 from zsr_sim.agents.oracle import OracleMyopic, OraclePlanner
-from zsr_sim.agents.protocol import Agent, CheckedAgent
+from zsr_sim.agents.protocol import Agent, AgentError, CheckedAgent, told
 from zsr_sim.agents.remote import SCHEMES, Remote
 from zsr_sim.agents.similarity import Similarity
 from zsr_sim.config import Settings
@@ -131,7 +131,7 @@ class AgentSpec:
     ) -> CheckedAgent:
         """The agent, ready for the scene; one that learns is trained in it, with this seed (`train_strategy`).
 
-        Raises InputError for an agent that does not fit the scene.
+        Raises InputError for an agent that does not fit the scene, AgentError for one that cannot be made.
         """
         settings = settings or Settings()
         if self.make is None:
@@ -196,11 +196,16 @@ def _own_class(module_name: str, class_name: str) -> AgentSpec:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise InputError(f"agent {spec}: {error}; looked in {here} and among the installed packages") from error
+    except (Exception, SystemExit) as error:  # a module may do anything
+        raise InputError(f"agent {spec}: {module_name} cannot be imported: {told(error)}") from error
     kind = _class(spec, module, class_name)
     _require_shape(spec, class_name, kind)
 
     def make(scene: Scene, _: Settings) -> Agent:
-        agent: Agent = kind(retrieval=scene.retrieval, slate_size=scene.world.slate_size)
+        try:
+            agent: Agent = kind(retrieval=scene.retrieval, slate_size=scene.world.slate_size)
+        except (Exception, SystemExit) as error:  # a person's own code may do anything
+            raise AgentError(spec, f"it cannot be made: {told(error)}") from error
         return agent
 
     return AgentSpec(spec, make)

@@ -21,6 +21,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,11 +57,11 @@ class Remote:
         object.__setattr__(self, "_rows", {name: row for row, name in enumerate(self.item_ids)})
 
     def act(self, observation: Observation) -> Decision:
-        """The pages that the recommender answers. Raises AgentError, with the user where one can be named."""
+        """The pages that it answers. Raises AgentError, which names the user, or the first one of a request."""
         slates = np.empty((len(observation), self.slate_size), dtype=np.int32)
         for begin in range(0, len(observation), self.batch):
             part = observation.take(slice(begin, begin + self.batch))
-            slates[begin : begin + self.batch] = self._slates(self._ask(self._request(part)), part)
+            slates[begin : begin + self.batch] = self._slates(self._ask(part), part)
         return Decision(slates)
 
     def _request(self, users: Observation) -> bytes:
@@ -79,38 +80,44 @@ class Remote:
     def _names(self, items: NDArray[np.int32]) -> list[str]:
         return [self.item_ids[item] for item in items if item >= 0]
 
-    def _ask(self, body: bytes) -> Any:
+    def _ask(self, users: Observation) -> Any:
         """The answer as JSON, after as many tries as allowed."""
-        fault = ""
+        body, fault = self._request(users), ""
         for attempt in range(1 + self.retries):
             if attempt:
                 time.sleep(_PAUSE * 2 ** (attempt - 1))
             request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
             try:
                 with _opener(self.url).open(request, timeout=self.timeout) as response:
-                    text = response.read()
+                    text = _whole(response, self.timeout)
                 break
             except urllib.error.HTTPError as error:
-                fault = f"status {error.code}: {error.read()[:_ENOUGH].decode(errors='replace')}".rstrip(": ")
+                said = error.read(_ENOUGH).decode(errors="replace")
+                fault = f"status {error.code}" + (f": {said!r}" if said else "")
                 if error.code != 429 and error.code < 500:
-                    raise AgentError(self.url, f"it refused with {fault}") from None
-            except (OSError, urllib.error.URLError) as error:  # TimeoutError is an OSError
+                    raise self._for_all(users, f"it refused with {fault}") from None
+            except (OSError, HTTPException) as error:  # URLError and TimeoutError are OSErrors
                 reason = getattr(error, "reason", error)
                 late = isinstance(reason, TimeoutError)
-                fault = f"no answer within {self.timeout:g} s" if late else f"no connection ({reason})"
+                fault = f"no answer within {self.timeout:g} s" if late else f"no answer ({_words(reason)})"
         else:
-            raise AgentError(self.url, f"{fault}; tried {1 + self.retries} times; is the recommender running there?")
+            tries = f"tried {1 + self.retries} time{'s' * (self.retries > 0)}"
+            raise self._for_all(users, f"{fault}; {tries}; see that the recommender runs there")
         try:
             return json.loads(text)
-        except ValueError:
-            raise AgentError(self.url, f"no JSON: {text[:_ENOUGH].decode(errors='replace')!r}") from None
+        except (ValueError, RecursionError):
+            found = repr(text[:_ENOUGH].decode(errors="replace")) if text else "an empty answer"
+            raise self._for_all(users, f"no JSON: {found}") from None
+
+    def _for_all(self, users: Observation, fault: str) -> AgentError:
+        return AgentError.for_all(self.url, fault, users)
 
     def _slates(self, answer: Any, users: Observation) -> NDArray[np.int32]:
         slates = answer.get("slates") if isinstance(answer, dict) else None
         if not isinstance(slates, list) or len(slates) != len(users):
             found = f"{len(slates)} slates" if isinstance(slates, list) else str(answer)[:_ENOUGH]
-            raise AgentError(
-                self.url, f'{{"slates": [...]}} with {len(users)} lists expected, one a user; found {found}'
+            raise self._for_all(
+                users, f'{{"slates": [...]}} with {len(users)} lists expected, one a user; found {found}'
             )
         return np.array([self._slate(slate, users, row) for row, slate in enumerate(slates)], dtype=np.int32)
 
@@ -120,9 +127,26 @@ class Remote:
             fault = f"a list of {self.slate_size} item ids expected, found {str(slate)[:_ENOUGH]}"
         elif unknown := [item for item in slate if not isinstance(item, str) or item not in self._rows]:
             fault = f"item {unknown[0]!r} is not in the catalogue (which has {self.item_ids[0]!r}); ids are text"
+        elif twice := next((item for item in slate if slate.count(item) > 1), None):
+            fault = f"item {twice!r} more than once; {self.slate_size} different ones expected"
         if fault:
             raise AgentError(self.url, fault, int(users.users[row]), int(users.steps[row]))
         return [self._rows[item] for item in slate]
+
+
+def _whole(response: HTTPResponse, seconds: float) -> bytes:
+    """All that comes; raises TimeoutError for what has not ended in time: a connection only times each wait."""
+    latest, parts = time.monotonic() + seconds, []
+    while part := response.read1():
+        parts.append(part)
+        if time.monotonic() > latest:
+            raise TimeoutError
+    return b"".join(parts)
+
+
+def _words(reason: object) -> str:
+    """Why there is no answer; some errors of a connection have no words of their own."""
+    return " ".join(str(reason).split()) or type(reason).__name__
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:

@@ -16,6 +16,7 @@ from zsr_sim.errors import InputError
 
 N_ITEMS = 60
 GOOD = np.arange(24, dtype=np.int32).reshape(6, 4)
+ALL = "agent mine, user 100 and 5 others, page 1 of the visit"
 SIX = replace(waiting([[-1]] * 6), users=np.arange(100, 106), steps=np.array([0, 1, 2, 3, 4, 5]))
 
 
@@ -38,11 +39,11 @@ def _with(row: int, *items: int) -> Decision:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (GOOD, r"agent mine: act() gave ndarray; a zsr_sim.envs.observation.Decision expected"),
-        (Decision(GOOD.astype(np.float32)), "agent mine, page 6 of the visit: slates hold float32; an array of int"),
-        (Decision(GOOD.tolist()), "agent mine, page 6 of the visit: slates hold list; an array of integers"),  # type: ignore[arg-type]
-        (Decision(GOOD[:5]), "agent mine, page 6 of the visit: slates have shape (5, 4); (6, 4) expected"),
-        (Decision(GOOD, sources=("similarity",) * 5), "agent mine, page 6 of the visit: 5 sources for 6 users"),
+        (GOOD, f"{ALL}: act() gave ndarray; a zsr_sim.envs.observation.Decision expected"),
+        (Decision(GOOD.astype(np.float32)), f"{ALL}: slates hold float32; an array of int"),
+        (Decision(GOOD.tolist()), f"{ALL}: slates hold list; an array of integers"),  # type: ignore[arg-type]
+        (Decision(GOOD[:5]), f"{ALL}: slates have shape (5, 4); (6, 4) expected"),
+        (Decision(GOOD, sources=("similarity",) * 5), f"{ALL}: 5 sources for 6 users"),
         (
             _with(2, 1, 2, 3, 1),
             "agent mine, user 102, page 3 of the visit: its slate is [1, 2, 3, 1]; 4 different items, each 0 to 59",
@@ -82,7 +83,9 @@ def test_an_agent_that_raises_is_told_with_the_user() -> None:
         CheckedAgent("mine", Raises(), 4, N_ITEMS).act(SIX)
     assert (caught.value.agent, caught.value.user, caught.value.step) == ("mine", 104, 4)
     assert isinstance(caught.value.__cause__, KeyError)
-    with pytest.raises(AgentError, match=r"^agent mine, page 4 .*for 4 users together, for none of them alone$"):
+    with pytest.raises(
+        AgentError, match=r"^agent mine, user 100 and 3 others, page 1 .*together, for none of them alone$"
+    ):
         CheckedAgent("mine", Raises(most=3), 4, N_ITEMS).act(SIX.take(slice(0, 4)))
 
 
@@ -121,9 +124,15 @@ def test_a_checked_agent_offers_what_the_agent_offers() -> None:
 @pytest.mark.parametrize(
     ("found", "says"),
     [
-        (np.zeros((6, 5), np.float32), r"agent mine: scores\(\) gave float32 \(6, 5\); floats \(6, 60\) expected"),
-        (np.zeros((6, N_ITEMS), np.int32), r"agent mine: scores\(\) gave int32 \(6, 60\); floats \(6, 60\) expected"),
-        ([1.0], r"agent mine: scores\(\) gave list; floats"),
+        (
+            np.zeros((6, 5), np.float32),
+            rf"{ALL}: scores\(\) gave float32 \(6, 5\); floats \(6, 60\) expected",
+        ),
+        (
+            np.zeros((6, N_ITEMS), np.int32),
+            rf"{ALL}: scores\(\) gave int32 \(6, 60\); floats \(6, 60\) expected",
+        ),
+        ([1.0], rf"{ALL}: scores\(\) gave list; floats"),
         (
             np.where(np.arange(6 * N_ITEMS) == 67, np.nan, 1.0).reshape(6, N_ITEMS),
             "agent mine, user 101, page 2 of the visit: the score of item 7 is nan; a finite one expected",
@@ -135,3 +144,46 @@ def test_scores_that_cannot_be_ranked(found: NDArray[np.float32], says: str) -> 
     assert isinstance(checked, Scoring)
     with pytest.raises(AgentError, match=f"^{says}"):
         checked.scores(SIX)
+
+
+@dataclass
+class Breaks:
+    """Every method but `act` raises for user 102, `act` ends the program."""
+
+    def act(self, observation: Observation) -> Decision:
+        raise SystemExit(3)
+
+    def scores(self, observation: Observation) -> NDArray[np.float32]:
+        if 102 in observation.users:
+            raise ZeroDivisionError("no weight")
+        return np.zeros((len(observation), N_ITEMS), np.float32)
+
+    def explain(self, observation: Observation, items: NDArray[np.int32]) -> NDArray[np.float64]:
+        self.scores(observation)
+        return np.full((len(items), 7), 1.0)
+
+
+def test_whatever_is_asked_of_it_an_agent_that_raises_is_told() -> None:
+    checked = CheckedAgent("mine", Breaks(), 4, N_ITEMS)
+    assert isinstance(checked, Scoring)
+    assert isinstance(checked, Explaining)
+    with pytest.raises(AgentError, match=r"^agent mine, user 100, page 1 of the visit: 3 \(SystemExit in act, "):
+        checked.act(SIX)
+    one = np.zeros(6, np.int32)
+    for ask, where in ((checked.scores, "scores"), (lambda users: checked.explain(users, one), "scores")):
+        says = rf"^agent mine, user 102, page 3 of the visit: no weight \(ZeroDivisionError in {where}, test_prot"
+        with pytest.raises(AgentError, match=says):
+            ask(SIX)
+    says = (
+        r"^agent mine, user 100 and 1 other, page 1 of the visit: explain\(\) gave an array \(2, 7\); finite shares \("
+    )
+    with pytest.raises(AgentError, match=says):
+        checked.explain(SIX.take(slice(0, 2)), one[:2])
+
+
+def test_a_user_is_told_by_the_name_that_a_person_knows() -> None:
+    error = AgentError("mine", "it broke", 7, 2, others=1)
+    assert str(error.known_as({7: "ann"})) == "agent mine, user ann and 1 other, page 3 of the visit: it broke"
+    assert error.known_as({8: "bob"}) is error
+    nobody = AgentError("mine", "it cannot be made")
+    assert nobody.known_as({7: "ann"}) is nobody

@@ -49,6 +49,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A current folder with a module of one's own."""
     (tmp_path / "my_agents.py").write_text(MINE, encoding="utf-8")
+    (tmp_path / "unfinished.py").write_text("def act(:\n", encoding="utf-8")
+    (tmp_path / "broken.py").write_text("raise OSError('no weights')\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     yield tmp_path
@@ -93,6 +95,11 @@ def test_every_known_name_is_found_and_described() -> None:
         ("runs/nothing", "unknown agent 'runs/nothing'; no such folder"),
         ("", "unknown agent ''"),
         ("no_such_module:Agent", "agent no_such_module:Agent: No module named 'no_such_module'; looked in "),
+        ("unfinished:Mine", r"^agent unfinished:Mine: unfinished cannot be imported: .* \(unfinished.py, line 1\)$"),
+        (
+            "broken:Mine",
+            r"^agent broken:Mine: broken cannot be imported: no weights \(OSError in <module>, broken.py l",
+        ),
         ("my_agents:Mein", "module my_agents has no class 'Mein'; did you mean 'Mine'"),
         ("my_agents:function", "module my_agents has no class 'function'; it has Decision, Mine, Mute, Other"),
         ("my_agents:Mute", r"agent my_agents:Mute: the class has no method act\(self, observation\)"),

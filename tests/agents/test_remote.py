@@ -1,8 +1,10 @@
 """A recommender behind HTTP: the reference server of the README, and everything that can go wrong."""
 
+import contextlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -100,7 +102,7 @@ def test_who_is_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
         assert remote(url, retries=2).act(USERS).slates.shape == (3, 2)
         assert pauses == [0.2, 0.4]
         handler.asked.clear()
-        with pytest.raises(AgentError, match=r"status 503.*tried 2 times; is the recommender running there\?"):
+        with pytest.raises(AgentError, match=r"status 503.*tried 2 times; see that the recommender runs there"):
             remote(url, retries=1).act(USERS)
 
 
@@ -108,6 +110,8 @@ def test_who_is_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     ("answer", "status", "says"),
     [
         (b"<html>", 200, r": no JSON: '<html>'"),
+        (b"", 200, ": no JSON: an empty answer"),
+        (b"[" * 100_000, 200, r": no JSON: '\[\["),
         ({"pages": []}, 200, r'\{"slates": \[...\]\} with 3 lists expected, one a user; found \{\'pages\': \[\]\}'),
         ({"slates": [["a", "b"]]}, 200, "with 3 lists expected, one a user; found 1 slates"),
         (
@@ -118,8 +122,8 @@ def test_who_is_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
             {"slates": [["a", "b"], ["a", 7], ["a", "b"]]}, 200,
             r", user 1, page 4 of the visit: item 7 is not in the catalogue \(which has 'a'\); ids are text",
         ),
-        ({"slates": [["a", "b"], ["a", "b"], ["a", "a"]]}, 200, r", user 2, page 2 .* its slate is \[0, 0\]"),
-        (b"not for you", 403, "it refused with status 403: not for you"),
+        ({"slates": [["a", "b"], ["a", "b"], ["a", "a"]]}, 200, r", user 2, page 2 .*: item 'a' more than once; 2"),
+        (b"not for you", 403, ", user 0 and 2 others, page 1 .*: it refused with status 403: 'not for you'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_told(answer: object, status: int, says: str) -> None:
@@ -130,7 +134,7 @@ def test_what_cannot_be_used_is_told(answer: object, status: int, says: str) -> 
 def test_nobody_there_and_nobody_in_time() -> None:
     with serving(answering(GOOD)) as url:
         pass
-    with pytest.raises(AgentError, match=r"no connection .*; tried 1 times"):
+    with pytest.raises(AgentError, match=r", user 0 and 2 others, page 1 .*: no answer \(.*refused\); tried 1 time;"):
         remote(url).act(USERS)
     waiting_for = threading.Event()
 
@@ -139,6 +143,40 @@ def test_nobody_there_and_nobody_in_time() -> None:
             waiting_for.wait(5)
 
     with serving(Late) as url:
-        with pytest.raises(AgentError, match=r"no answer within 0.05 s; tried 1 times"):
+        with pytest.raises(AgentError, match=r"no answer within 0.05 s; tried 1 time;"):
             remote(url, timeout=0.05).act(USERS)
         waiting_for.set()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b"", "Remote end closed connection without response"),
+        (b"hello\r\n\r\n", "hello"),
+    ],
+)
+def test_a_connection_that_ends_too_soon(answer: bytes, says: str) -> None:
+    class Breaks(Silent):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.wfile.write(answer)
+
+    with (
+        serving(Breaks) as url,
+        pytest.raises(AgentError, match=rf"user 0 .* page 1 .*: no answer \({says}\); tried 1 "),
+    ):
+        remote(url).act(USERS)
+
+
+def test_an_answer_that_comes_in_drops_is_late() -> None:
+    class Drips(Silent):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):  # nobody waits any more
+                for _ in range(100):
+                    self.wfile.write(b" ")
+                    time.sleep(0.02)
+
+    with serving(Drips) as url, pytest.raises(AgentError, match=r"no answer within 0.1 s; tried 1 time;"):
+        remote(url, timeout=0.1).act(USERS)

@@ -1,6 +1,7 @@
 """Comparisons as commands: an arm that fails, looking until decided, planning, other worlds, segments, two learners."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,18 @@ class Tires:
         if (late := observation.users[observation.steps >= 2]).size:
             raise KeyError(f"no page {late[0]}")
         return Decision(self.retrieval.by_popularity(observation, self.slate_size))
+
+
+class Unready(Tires):
+    def __init__(self, retrieval, slate_size):
+        raise OSError("no weights")
+
+
+class Unranked(Tires):
+    def scores(self, observation):
+        scores = np.zeros((len(observation), len(self.retrieval.vectors)))
+        scores[3, 7] = np.nan
+        return scores
 """
 
 
@@ -80,6 +93,30 @@ def test_a_baseline_that_fails_ends_the_run() -> None:
     assert "agent own:Tires, user " in said
     manifest = json.loads(Path("runs/failed/manifest.json").read_text(encoding="utf-8"))
     assert manifest["status"].startswith("failed: agent own:Tires, user ")
+
+
+def test_an_arm_that_cannot_be_made_is_marked_and_the_others_go_on() -> None:
+    agents = ("random", "own:Unready", "popularity")
+    run("--agents", *agents, "--users", "50", "--out", "runs/unready")
+    results = json.loads(Path("runs/unready/results.json").read_text(encoding="utf-8"))
+    assert list(results["strategies"]) == ["random", "popularity"]
+    error = "agent own:Unready: it cannot be made: no weights (OSError in __init__, own.py line "
+    assert results["failed"]["own:Unready"]["error"].startswith(error)
+    said = run("--agents", *agents[:2], "--users", "50", "--out", "runs/nobody", code=2)
+    assert error in said
+    assert not Path("runs/nobody").exists()
+
+
+def test_a_ranking_goes_on_without_the_one_that_fails_and_names_the_user() -> None:
+    words = ("evaluate", "ranking", "--data", "data", "--protocol", "warm", "--json", "--set", *ASSIGNMENTS)
+    result = CliRunner().invoke(app, [*words, "--agents", "random", "own:Unranked", "popularity"])
+    assert result.exit_code == 0, result.output
+    warm = json.loads(result.stdout)["protocols"]["warm"]
+    assert list(warm["agents"]) == ["random", "popularity"]
+    says = (
+        r"failed: agent own:Unranked, user u\d+, page 1 of the visit: the score of item 7 is nan; a finite one expected"
+    )
+    assert re.fullmatch(says, warm["left_out"]["own:Unranked"])
 
 
 def test_it_stops_when_every_verdict_stands(everything: tuple[str, dict[str, Any]]) -> None:

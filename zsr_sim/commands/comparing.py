@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zsr_sim.agents.protocol import AgentError
+from zsr_sim.agents.protocol import AgentError, CheckedAgent
 from zsr_sim.agents.registry import AgentSpec, checked, find_agent
 from zsr_sim.commands.experiments import (
     Outcome,
@@ -74,18 +74,17 @@ def compare(job: Job, agents: Sequence[str], out: Path | None, screen: Screen, m
     scene = open_scene(job, settings, screen)
     for name in to_train:
         require_trainable(name, scene, settings)
-    ready = {
-        arm: probed(checked(arm, spec.make(scene, settings), scene), scene) for arm, spec in arms.items() if spec.make
-    }
+    baseline = manner.baseline or next(iter(arms))
+    ready, failed = _ready(arms, baseline, scene, settings)
     log = require_reality(manner.reality, len(arms), ready, scene, job.data) if manner.reality else None
     steps = sum(count_phases(name, settings) for name in to_train) + 1 + bool(manner.worlds) + bool(manner.reality)
     with Run.create(out, job.command, settings, [job.seed], described(scene)) as run:
         with Phases(screen, steps) as phases:
             trained, training = _train_all(to_train, scene, settings, job.seed, run, phases)
             ready |= {arm: checked(arm, trained[spec.label].agent, scene) for arm, spec in arms.items() if spec.learns}
-            ready = {arm: ready[arm] for arm in arms}  # in the order in which they were named
-            baseline = manner.baseline or next(iter(ready))
+            ready = {arm: ready[arm] for arm in arms if arm in ready}  # in the order in which they were named
             trial = Trial(scene.world, scene.test, ready, baseline, job, settings.world.horizon)
+            trial.failed |= failed
             results = _compared(trial, scene, job, manner, settings, phases, screen)
             if manner.reality:
                 results["reality"] = order_in_reality(manner.reality, log, trial, scene, job, out, phases)
@@ -110,9 +109,9 @@ def pilot(job: Job, agents: Sequence[str], screen: Screen) -> dict[str, Any]:
             "run folder"
         )
     scene = open_scene(job, settings, screen)
-    ready = {
-        arm: probed(checked(arm, spec.make(scene, settings), scene), scene) for arm, spec in arms.items() if spec.make
-    }
+    ready, failed = _ready(arms, next(iter(arms)), scene, settings)
+    for error in failed.values():
+        screen.line(f"left out: {error}")
     with Phases(screen, 1) as phases:
         trial = Trial(scene.world, scene.test, ready, next(iter(ready)), job, settings.world.horizon)
         trial.run(min(BLOCK, job.users), phases, "pilot")
@@ -161,6 +160,26 @@ def _other_worlds(
         "candidates": across_worlds(found),
         "order": order_agreement(here, found),
     }
+
+
+def _ready(
+    arms: Mapping[str, AgentSpec], baseline: str, scene: Scene, settings: Settings
+) -> tuple[dict[str, CheckedAgent], dict[str, AgentError]]:
+    """The agents that need no training, tried on two users, and those that failed them already.
+
+    Raises AgentError where the baseline is among these, or nobody would be left beside it.
+    """
+    ready, failed = {}, {}
+    for arm, spec in arms.items():
+        if spec.make is None:
+            continue
+        try:
+            ready[arm] = probed(checked(arm, spec.make(scene, settings), scene), scene)
+        except AgentError as error:
+            failed[arm] = error
+            if arm == baseline or len(arms) - len(failed) < 2:
+                raise
+    return ready, failed
 
 
 def _failure(error: AgentError) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def open_scene(job: Job, settings: Settings, screen: Screen) -> Scene:
 
 
 def probed(agent: CheckedAgent, scene: Scene) -> CheckedAgent:
-    """The agent, after it has answered two users once: one that cannot is refused before a run begins."""
+    """The agent, after it has answered two users once: one that cannot is known before a run begins."""
     state = scene.world.start(scene.test.visit(np.arange(2, dtype=np.int64)), 0)
     decide(agent, state, np.arange(2))
     return agent

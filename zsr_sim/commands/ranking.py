@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from zsr_sim.agents.protocol import AgentError
 from zsr_sim.commands.job import Setup
 from zsr_sim.commands.rankers import Ranker, find_rankers, knows_the_log
 from zsr_sim.config import Settings
@@ -108,7 +109,8 @@ def try_protocols(
             continue
         trials = _trials(protocol, ground, scene, question)
         draws = [_draw(of_users(draw, chosen), scene, settings) for draw in trials]
-        found, seconds[protocol] = _try_all(protocol, draws, able, settings, question.seed, screen)
+        found, seconds[protocol], failed = _try_all(protocol, draws, able, settings, question.seed, screen)
+        left_out |= {name: f"failed: {error}" for name, error in failed.items()}
         results[protocol] = found | {"left_out": left_out}
         _say(protocol, found, left_out, screen)
     if not results:
@@ -183,14 +185,23 @@ def _draw(trials: Trials, scene: Scene, settings: Settings) -> Draw:
 
 def _try_all(
     protocol: str, draws: Sequence[Draw], rankers: Sequence[Ranker], settings: Settings, seed: int, screen: Screen
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, AgentError]]:
+    """The results, seconds, and why an agent is not among them; raises AgentError where the first one fails."""
     placed: dict[str, list[Placed]] = {}
     seconds: dict[str, dict[str, float]] = {}
+    failed: dict[str, AgentError] = {}
     weights = Bootstrap(np.concatenate([draw.trials.users for draw in draws]), seed, 1).weights  # users count alike
     with Phases(screen, len(rankers), 24) as phases:
         for ranker in rankers:
             show = partial(phases.show, f"{protocol}: {ranker.label}")
-            parts = [_try(ranker, draw, settings, seed, show) for draw in draws]
+            try:
+                parts = [_try(ranker, draw, settings, seed, show) for draw in draws]
+            except AgentError as error:
+                if ranker is rankers[0]:
+                    raise
+                failed[ranker.label] = error
+                show(1, 1, "failed")
+                continue
             placed[ranker.label] = [part for part, _, _ in parts]
             learning, ranking = sum(part[1] for part in parts), sum(part[2] for part in parts)
             count = sum(len(draw.trials) for draw in draws)
@@ -198,7 +209,8 @@ def _try_all(
             rate = float(hits @ weights)
             show(1, 1, f"HR@10 {rate:.3f} of {count:,}, learned in {learning:.1f} s, ranked in {ranking:.1f} s")
             seconds[ranker.label] = {"learning": round(learning, 2), "ranking": round(ranking, 2)}
-    return protocol_results([draw.trials for draw in draws], placed, draws[0].scene.vectors, seed), seconds
+    results = protocol_results([draw.trials for draw in draws], placed, draws[0].scene.vectors, seed)
+    return results, seconds, failed
 
 
 def _try(
@@ -213,7 +225,12 @@ def _try(
     show(0, 1, "learning")
     agent = ranker.build(draw.scene, settings, seed, learning)
     learned = time.perf_counter()
-    placed = place(agent, draw.trials, seed, lambda done, total: show(done, total, f"{done:,} of {total:,} ranked"))
+    try:
+        placed = place(agent, draw.trials, seed, lambda done, total: show(done, total, f"{done:,} of {total:,} ranked"))
+    except AgentError as error:
+        raise error.known_as(
+            {row: draw.trials.log.user_ids[user] for row, user in enumerate(draw.trials.users)}
+        ) from error
     return placed, learned - begin, time.perf_counter() - learned
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from zsr_sim.agents.protocol import CheckedAgent, Explaining, Scoring
+from zsr_sim.agents.protocol import AgentError, CheckedAgent, Explaining, Scoring
 from zsr_sim.catalogue import Catalogue
 from zsr_sim.commands.job import Setup
 from zsr_sim.commands.rankers import find_ranker
@@ -86,7 +86,11 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
     if scene.dataset.interactions is None:
         screen.line(f"{scene.dataset.catalogue.name} has no log: what counts as popular is made up")
     profiles = _profiles(scene, histories, texts)
-    parts = list(_blocks(agent, histories, profiles, allowed, request))
+    try:
+        parts = list(_blocks(agent, histories, profiles, allowed, request))
+    except AgentError as error:
+        keys = id_keys(histories.user_ids).tolist()
+        raise error.known_as(dict(zip(keys, histories.user_ids, strict=True))) from error
     table = _table(parts, histories, scene.dataset.catalogue)
     request.out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(request.out, _content(table, suffix, request.out.suffix == ".gz"))
