@@ -8,6 +8,7 @@ with a learned baseline (Williams 1992): one pass, whole returns, no clipping.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -16,14 +17,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
-from torch import Tensor, nn
+from torch import nn
 
 from zsr_sim.agents.distribution import PageDistribution, seen_items
 from zsr_sim.agents.scoring import CandidateScorer
+from zsr_sim.agents.surrogate import Pages, descend
 from zsr_sim.config import AgentSettings
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.envs.population import Population
+from zsr_sim.envs.tables import F32
 from zsr_sim.envs.visits import observe
 from zsr_sim.envs.world import World
 from zsr_sim.generation.candidates import SOURCES, CandidateSource
@@ -45,8 +48,8 @@ class PolicyGradient:
         self.learn_from(scorer)
 
     def learn_from(self, scorer: CandidateScorer) -> None:
-        """Decide with these weights from now on, in double precision (a choice must not depend on the batch)."""
-        self._scorer = copy.deepcopy(scorer).double().eval()
+        """Decide with these weights from now on."""
+        self._scorer = copy.deepcopy(scorer)
 
     def act(self, observation: Observation) -> Decision:
         """The best candidate page for each user."""
@@ -64,29 +67,18 @@ class PolicyGradient:
         excluded = seen_items(observation, n_items, self.source.slate_size)
         return PageDistribution(candidates.items, softmax(logits, axis=1), np.zeros(len(logits)), n_items, excluded)
 
-    def judge(
-        self, pages: NDArray[np.float32], context: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def judge(self, pages: F32, context: F32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Logits (n, candidates) and values (n,) from `relations`."""
-        return _judge(self._scorer, torch.from_numpy(pages).double(), torch.from_numpy(context).double())
-
-
-@torch.inference_mode()
-def _judge(scorer: CandidateScorer, pages: Tensor, context: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    logits, values = scorer(pages, context)
-    return logits.double().numpy(), values.double().numpy()
+        logits, values = self._scorer(pages, context)
+        return logits.astype(np.float64), values.astype(np.float64)
 
 
 @dataclass
 class Rollout:
-    """Pages of one update's visits, in step-major order; tensors have one row per page that was shown."""
+    """Pages of one update's visits, an entry per step; k users are shown one then."""
 
-    pages: list[Tensor] = field(default_factory=list)  # (k, candidates, features)
-    context: list[Tensor] = field(default_factory=list)  # (k, N_CONTEXT)
-    actions: list[Tensor] = field(default_factory=list)  # (k,)
-    log_p: list[Tensor] = field(default_factory=list)  # (k,)
+    pages: list[Pages] = field(default_factory=list)  # (k)
     users: list[NDArray[np.int64]] = field(default_factory=list)  # (k,), row of the user
-    values: list[NDArray[np.float64]] = field(default_factory=list)  # (k,)
     rewards: list[NDArray[np.float64]] = field(default_factory=list)  # (k,)
     generated: list[NDArray[np.bool_]] = field(default_factory=list)  # (k,)
     shown: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = field(default_factory=list)  # histories, pages
@@ -193,18 +185,14 @@ class PolicyGradientTrainer:
         """Draw a candidate for each user from the policy and note everything that learning needs."""
         candidates = self.agent.source.candidates(observation)
         pages, context = relations(observation, candidates, self.agent.source.retrieval)
-        # In single precision, as it learns: twice as fast, and the batch is part of the settings here.
-        logits, values = _judge(self.scorer, torch.from_numpy(pages), torch.from_numpy(context))
-        log_p = log_softmax(logits, axis=1)
+        logits, values = self.scorer(pages, context)
+        log_p = log_softmax(logits.astype(np.float64), axis=1)
         luck = uniforms(observation.seeds, observation.users, observation.steps, Purpose.POLICY, 1)
         actions = np.minimum((np.exp(log_p).cumsum(axis=1) < luck).sum(axis=1), logits.shape[1] - 1)
         rows = np.arange(len(actions))
         shown = candidates.chosen(actions)
-        rollout.pages.append(torch.from_numpy(pages))
-        rollout.context.append(torch.from_numpy(context))
-        rollout.actions.append(torch.from_numpy(actions))
-        rollout.log_p.append(torch.from_numpy(log_p[rows, actions]).float())
-        rollout.values.append(values)
+        own = log_p[rows, actions].astype(np.float32)
+        rollout.pages.append(Pages(pages, context, actions, own, values))
         rollout.generated.append(candidates.sources[rows, actions] == _GENERATOR)
         rollout.shown.append((observation.histories, shown))
         if candidates.accepted is not None:
@@ -214,60 +202,38 @@ class PolicyGradientTrainer:
         return shown
 
     def _learn(self, rollout: Rollout, present: NDArray[np.bool_]) -> dict[str, float]:
-        steps = len(rollout.rewards)
-        rewards, values = np.zeros((steps, present.shape[1])), np.zeros((steps, present.shape[1]))
+        here = present[: len(rollout.rewards)]  # (steps, n)
+        rewards, values = np.zeros(here.shape), np.zeros(here.shape)
         for t, users in enumerate(rollout.users):
-            rewards[t, users], values[t, users] = rollout.rewards[t], rollout.values[t]
+            rewards[t, users], values[t, users] = rollout.rewards[t], rollout.pages[t].values
         if self._scale is None:
             self._scale = max(float(rewards.sum(axis=0).std()), 1e-6)
-        here = present[:steps]
         lam = 1.0 if self._reinforce else self.settings.gae_lambda  # REINFORCE: whole returns
         advantages = generalised_advantages(rewards / self._scale, values, here, self.settings.discount, lam)
-        targets = torch.from_numpy((advantages + values)[here]).float()  # (k,), step-major like the rollout
-        gain = torch.from_numpy(advantages[here]).float()
-        data = [torch.cat(part) for part in (rollout.pages, rollout.context, rollout.actions, rollout.log_p)]
-        figures = self._passes(data, gain, targets)
-        before = torch.from_numpy(np.concatenate(rollout.values)).float()
-        figures["explained_variance"] = float(1 - (targets - before).var() / targets.var().clamp(min=1e-12))
+        targets = (advantages + values)[here]  # (k,), step-major like the rollout
+        figures = self._passes(Pages.joined(rollout.pages), advantages[here], targets)
+        figures["explained_variance"] = float(1 - advantages[here].var() / max(targets.var(), 1e-12))
         return figures
 
-    def _passes(self, data: list[Tensor], gain: Tensor, targets: Tensor) -> dict[str, float]:
-        sums: dict[str, float] = {}
-        count = 0
-        for _ in range(1 if self._reinforce else self.settings.epochs):
-            for rows in torch.randperm(len(gain), generator=self.rng).split(self.settings.minibatch):
-                if len(rows) < 2:
-                    continue  # advantages of one page cannot be normalised
-                for name, value in self._gradient_step(
-                    [part[rows] for part in data], gain[rows], targets[rows]
-                ).items():
-                    sums[name] = sums.get(name, 0.0) + value
-                count += 1
-        return {name: value / count for name, value in sums.items()}
+    def _passes(self, pages: Pages, gain: NDArray[np.float64], targets: NDArray[np.float64]) -> dict[str, float]:
+        passes = range(1 if self._reinforce else self.settings.epochs)
+        batches = (torch.randperm(len(gain), generator=self.rng).split(self.settings.minibatch) for _ in passes)
+        steps = [
+            self._gradient_step(pages, rows.numpy(), gain, targets)
+            for rows in itertools.chain.from_iterable(batches)
+            if len(rows) > 1  # advantages of one page cannot be normalised
+        ]
+        return {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
 
-    def _gradient_step(self, data: list[Tensor], gain: Tensor, targets: Tensor) -> dict[str, float]:
-        pages, context, actions, old_log_p = data
-        logits, values = self.scorer(pages, context)
-        log_p = torch.log_softmax(logits, dim=1)
-        taken = log_p.gather(1, actions[:, None])[:, 0]  # (k,)
-        ratio = torch.exp(taken - old_log_p)
-        gain = (gain - gain.mean()) / (gain.std() + 1e-8)  # per minibatch, as Huang et al. 2022, detail 7
-        if self._reinforce:
-            policy_loss = -(taken * gain).mean()
-        else:
-            clipped = ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip)
-            policy_loss = -torch.minimum(ratio * gain, clipped * gain).mean()
-        value_loss = nn.functional.mse_loss(values, targets)
-        entropy = -(log_p.exp() * log_p).sum(dim=1).mean()
-        loss = policy_loss + 0.5 * value_loss - self.settings.entropy * entropy
-        self.optimiser.zero_grad()
-        loss.backward()
+    def _gradient_step(
+        self, pages: Pages, rows: NDArray[np.int64], gain: NDArray[np.float64], targets: NDArray[np.float64]
+    ) -> dict[str, float]:
+        own = gain[rows]
+        own = (own - own.mean()) / (own.std(ddof=1) + 1e-8)  # per minibatch, as Huang et al. 2022, detail 7
+        figures = descend(
+            self.scorer, pages, rows, own.astype(np.float32), targets[rows].astype(np.float32), self.settings.clip,
+            self.settings.entropy, self._reinforce,
+        )  # fmt: skip
         norm = nn.utils.clip_grad_norm_(self.scorer.parameters(), 0.5)
         self.optimiser.step()
-        return {
-            "policy_loss": float(policy_loss.detach()),
-            "value_loss": float(value_loss.detach()),
-            "entropy": float(entropy.detach()),
-            "gradient_norm": float(norm),
-            "clipped": float((ratio.detach() - 1).abs().gt(self.settings.clip).double().mean()),
-        }
+        return figures | {"gradient_norm": float(norm)}

@@ -95,26 +95,35 @@ def batched(function: Callable[Concatenate[int, int, P], None]) -> Callable[P, N
     is a user's result, to the bit. Plain threads around a plain loop, since numba's parallel loops compile three times
     as long, and would have to be compiled beside the plain ones.
     """
-    compiled: Callable[..., None] = numba.njit(nogil=True, **_PLAIN)(function)
+    return shared(_SMALL)(function)
 
-    @functools.wraps(function)
-    def call(*arguments: P.args, **nothing: P.kwargs) -> None:
-        n = len(arguments[-1])  # type: ignore[arg-type]  # an array; asking for that takes longer than some loops
-        if n < _SMALL or _THREADS == 1:
-            compiled(0, n, *arguments)
-            return
-        parts = _SHARES * _THREADS
-        bounds = [n * part // parts for part in range(parts + 1)]
-        shares = list(itertools.pairwise(bounds))
-        elsewhere = [_threads().submit(compiled, begin, end, *arguments) for begin, end in shares[1:]]
-        compiled(*shares[0], *arguments)
-        for future, (begin, end) in zip(elsewhere[::-1], shares[:0:-1], strict=True):
-            if future.cancel():  # nobody has begun it
-                compiled(begin, end, *arguments)
-            else:
-                future.result()  # asked for, so that what it raises is raised here
 
-    return call
+def shared(least: int) -> Callable[[Callable[Concatenate[int, int, P], None]], Callable[P, None]]:
+    """`batched`, where so many rows are worth waking other threads: rows that stand for more work than a user does."""
+
+    def decorate(function: Callable[Concatenate[int, int, P], None]) -> Callable[P, None]:
+        compiled: Callable[..., None] = numba.njit(nogil=True, **_PLAIN)(function)
+
+        @functools.wraps(function)
+        def call(*arguments: P.args, **nothing: P.kwargs) -> None:
+            n = len(arguments[-1])  # type: ignore[arg-type]  # an array; asking for that takes longer than some loops
+            if n < least or _THREADS == 1:
+                compiled(0, n, *arguments)
+                return
+            parts = min(_SHARES * _THREADS, n)
+            bounds = [n * part // parts for part in range(parts + 1)]
+            shares = list(itertools.pairwise(bounds))
+            elsewhere = [_threads().submit(compiled, begin, end, *arguments) for begin, end in shares[1:]]
+            compiled(*shares[0], *arguments)
+            for future, (begin, end) in zip(elsewhere[::-1], shares[:0:-1], strict=True):
+                if future.cancel():  # nobody has begun it
+                    compiled(begin, end, *arguments)
+                else:
+                    future.result()  # asked for, so that what it raises is raised here
+
+        return call
+
+    return decorate
 
 
 @functools.cache

@@ -25,7 +25,7 @@ from zsr_sim.envs.traits import Traits
 from zsr_sim.envs.visits import observe
 from zsr_sim.envs.world import Users, World
 from zsr_sim.generation.candidates import SOURCES, Candidates
-from zsr_sim.generation.relations import N_CONTEXT, N_READ, relations
+from zsr_sim.generation.relations import relations
 from zsr_sim.generation.retrieval import Retrieval
 
 AXES, SLATE, HORIZON = 4, 2, 3
@@ -262,24 +262,6 @@ def test_shows_the_candidate_that_scores_highest() -> None:
     np.testing.assert_array_equal(decision.slates, candidates.items[np.arange(60), best])
     assert decision.sources == tuple(SOURCES[s] for s in candidates.sources[np.arange(60), best])
     assert decision.accepted == candidates.accepted
-
-
-@torch.no_grad()
-def test_the_order_and_number_of_candidates_do_not_matter_to_the_scorer() -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        scorer = CandidateScorer(16).double()
-    pages = torch.rand(5, 7, N_READ, generator=torch.Generator().manual_seed(0)).double()
-    context = torch.rand(5, N_CONTEXT, generator=torch.Generator().manual_seed(1)).double()
-    logits, values = scorer(pages, context)
-    assert not logits.any()  # the first policy draws evenly
-    torch.nn.init.normal_(scorer.score.weight, generator=torch.Generator().manual_seed(2))
-    logits, _ = scorer(pages, context)
-    order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
-    moved, same = scorer(pages[:, order], context)
-    torch.testing.assert_close(moved, logits[:, order])
-    torch.testing.assert_close(same, values)
-    assert scorer(pages[:, :2], context)[0].shape == (5, 2)
 
 
 def test_advantages_by_hand() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zsr_sim.envs.exponential import exponential
+from zsr_sim.envs.exponential import exponential, tanh
 
 
 def test_it_is_the_exponential_function() -> None:
@@ -17,3 +17,10 @@ def test_extreme_exponents() -> None:
     assert exponential(-708.0) == pytest.approx(np.exp(-708.0), rel=1e-13)
     assert exponential(709.0) == pytest.approx(np.exp(709.0), rel=1e-13)
     assert [exponential(x) for x in (-709.0, -1e9, 710.0, 1e9)] == [0.0, 0.0, np.inf, np.inf]
+
+
+def test_the_hyperbolic_tangent_in_single_precision() -> None:
+    points = np.concatenate([np.linspace(-12, 12, 4001), np.linspace(-0.1, 0.1, 401)]).astype(np.float32)
+    found = np.array([tanh(x) for x in points])
+    np.testing.assert_allclose(found, np.tanh(points.astype(np.float64)), atol=2e-7)
+    assert [tanh(np.float32(x)) for x in (0.0, 1e9, -1e9)] == [0.0, pytest.approx(1), pytest.approx(-1)]

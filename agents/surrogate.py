@@ -1,0 +1,108 @@
+"""What a policy gradient goes down: PPO's clipped surrogate or REINFORCE's, the value's error and the entropy.
+
+Schulman et al. 2017, "Proximal policy optimization algorithms", eq. 7 and 9. Compiled together with the network, one
+page after the other.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+
+from zsr_sim.agents.scoring import CandidateScorer, Gradients, Sheet, Weights, judge, learn, make_sheet
+from zsr_sim.compiled import law, shared
+from zsr_sim.envs.exponential import exponential
+from zsr_sim.envs.tables import F32, F64, I64
+
+_PART = 64  # pages whose gradients are added up together: the sum does not depend on who adds them
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Pages that were shown, and what was known then; a row for each.
+
+    pages: float32 (k, candidates, N_READ) and context: float32 (k, N_CONTEXT), see `relations`. actions: int64 (k,),
+    which candidate was shown. log_p: float32 (k,), the logarithm of its probability. values: float32 (k,), of the
+    situation.
+    """
+
+    pages: F32
+    context: F32
+    actions: I64
+    log_p: F32
+    values: F32
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """All rows of these, one after the other."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
+def descend(
+    scorer: CandidateScorer, pages: Pages, rows: I64, gain: F32, targets: F32, clip: float, entropy: float,
+    plain: bool,
+) -> dict[str, float]:  # fmt: skip
+    """Set the scorer's gradients of the mean loss over these rows of the pages; returns the loss's parts.
+
+    gain: float32 (rows,), advantages, and targets: float32 (rows,), returns to come. clip: of the probability ratio.
+    entropy: weight of its bonus. plain: REINFORCE (Williams 1992), gain times log-probability, instead of PPO.
+    """
+    weights, parts = scorer.weights(), -(-len(rows) // _PART)
+    gradients, sums = Gradients.zeros(parts, weights), np.zeros((parts, 4))
+    _descend(
+        pages.pages, pages.context, pages.actions, pages.log_p, rows, gain, targets, clip, entropy, plain, weights,
+        gradients, sums,
+    )  # fmt: skip
+    scorer.set_gradients(gradients)
+    names = ("policy_loss", "value_loss", "entropy", "clipped")
+    return dict(zip(names, (sums.sum(axis=0) / len(rows)).tolist(), strict=True))
+
+
+@law
+def _surrogate(
+    sheet: Sheet, action: int, old: float, gain: float, clip: float, entropy: float, plain: bool, share: float,
+    sums: F64,
+) -> None:  # fmt: skip
+    """Put the gradient of `share` times one page's loss by its logits into the sheet, and add its parts to sums."""
+    count, most, total, spread = sheet.logits.shape[0], sheet.logits.max(), 0.0, 0.0
+    p = sheet.by_logits  # until it holds the gradient
+    for c in range(count):
+        p[c] = exponential(sheet.logits[c] - most)
+        total += p[c]
+    level = most + math.log(total)
+    for c in range(count):
+        p[c] /= total
+        spread -= p[c] * (sheet.logits[c] - level)
+    taken = sheet.logits[action] - level
+    ratio = exponential(taken - old)
+    off = abs(ratio - 1.0) > clip
+    if plain:
+        loss, pull = -taken * gain, gain
+    else:
+        clipped = min(max(ratio, 1.0 - clip), 1.0 + clip) * gain
+        loss, pull = -min(ratio * gain, clipped), 0.0 if off and clipped < ratio * gain else ratio * gain
+    for c in range(count):
+        slope = p[c] * (pull + entropy * (sheet.logits[c] - level + spread))
+        p[c] = share * (slope - pull if c == action else slope)
+    sums[0] += loss
+    sums[2] += spread
+    sums[3] += off
+
+
+@shared(2)
+def _descend(
+    begin: int, end: int, pages: F32, context: F32, actions: I64, log_p: F32, rows: I64, gain: F32, targets: F32,
+    clip: float, entropy: float, plain: bool, weights: Weights, gradients: Gradients, sums: F64,
+) -> None:  # fmt: skip
+    """Parts of the gradients (parts, ...) and of the sums (parts, 4) of the loss's terms."""
+    sheet, share = make_sheet(pages.shape[1], len(weights.first_bias)), 1.0 / len(rows)
+    for part in range(begin, end):
+        for t in range(part * _PART, min((part + 1) * _PART, len(rows))):
+            row = rows[t]
+            error = judge(pages[row], context[row], weights, sheet) - targets[t]
+            _surrogate(sheet, actions[row], log_p[row], gain[t], clip, entropy, plain, share, sums[part])
+            learn(share * error, weights, sheet, gradients, part)  # of half the squared error
+            sums[part, 1] += error * error
