@@ -17,7 +17,8 @@ from zsr_sim.agents.oracle import OracleMyopic, OraclePlanner
 from zsr_sim.agents.protocol import Agent, AgentError, CheckedAgent, told
 from zsr_sim.agents.remote import SCHEMES, Remote
 from zsr_sim.agents.similarity import Similarity
-from zsr_sim.config import Settings
+from zsr_sim.config import Settings, with_options
+from zsr_sim.encoders.words import Words
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.experiment import Scene
 from zsr_sim.learning import STABLE_BASELINES, learners, load_trained, train_strategy
@@ -51,7 +52,8 @@ def _recency(scene: Scene, _: Settings) -> Agent:
 
 def _similarity(scene: Scene, settings: Settings) -> Agent:
     own = settings.similarity
-    return Similarity(scene.retrieval, scene.world.slate_size, own.temperature, own.threshold)
+    words = Words(scene.dataset.catalogue.texts) if own.words else None
+    return Similarity(scene.retrieval, scene.world.slate_size, own.temperature, own.threshold, words, own.words)
 
 
 def _bayes(scene: Scene, settings: Settings) -> Agent:
@@ -147,10 +149,14 @@ def checked(label: str, agent: Agent, scene: Scene) -> CheckedAgent:
 def find_agent(spec: str) -> AgentSpec:
     """Look an agent up: a name, a run folder, an address or `module:Class`. A name wins over a folder called the same.
 
+    A name may have settings behind it, where a section of the settings is called like it: `similarity?words=0.5`.
+
     Raises InputError for an unknown name, a run folder without a checkpoint, or a class that cannot be imported.
     """
     if spec in READY:
         return AgentSpec(spec, READY[spec].make)
+    if spec.partition("?")[0] in READY:
+        return _with_settings(spec)
     if spec in learners():
         return AgentSpec(spec, None)
     if spec.startswith(SCHEMES):
@@ -169,6 +175,20 @@ def find_agent(spec: str) -> AgentSpec:
     known = known_agents()
     hint = "; no such folder" if "/" in spec else nearest(spec, known)
     raise InputError(f"unknown agent {spec!r}{hint}\nknown: {', '.join(known)}")
+
+
+def _with_settings(spec: str) -> AgentSpec:
+    """An agent with settings of its own, such as `similarity?words=0.5`, beside those that hold for all."""
+    name, _, options = spec.partition("?")
+    if name not in Settings.model_fields:
+        raise InputError(f"agent {spec}: {name} has no settings of its own")
+    with_options(getattr(Settings(), name), options, f"agent {spec}")  # what cannot be is told at once
+
+    def make(scene: Scene, settings: Settings) -> Agent:
+        own = with_options(getattr(settings, name), options, f"agent {spec}")
+        return READY[name].make(scene, settings.model_copy(update={name: own}))
+
+    return AgentSpec(spec, make)
 
 
 def _trained(folder: Path) -> AgentSpec:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import parse_qsl
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -185,6 +186,7 @@ class SimilaritySettings(_Strict):
 
     temperature: float = Field(0.1, gt=0, description="of the probabilities; lower ones favour the nearest items more")
     threshold: float = Field(-1.0, ge=-1, le=1, description="least cosine of an item that is near enough")
+    words: float = Field(0.0, ge=0, le=1, description="share of the words that texts have in common; 0: vectors alone")
 
 
 class BayesSettings(_Strict):
@@ -280,6 +282,24 @@ def load_settings(
         return Settings.model_validate(tree)
     except ValidationError as error:
         raise InputError("; ".join(explain(e) for e in error.errors()[:3])) from None
+
+
+_Section = TypeVar("_Section", bound=_Strict)
+
+
+def with_options(section: _Section, options: str, spec: str) -> _Section:
+    """A section of the settings with those of `setting=value&...`, what follows a question mark in `spec`.
+
+    Raises InputError for an unknown setting (with the nearest known one) or value.
+    """
+    changes, known = dict(parse_qsl(options, keep_blank_values=True)), type(section).model_fields
+    unknown = next((key for key in changes if key not in known), None)
+    if unknown is not None:
+        raise InputError(f"{spec}: {unknown!r} is no setting{nearest(unknown, known)}")
+    try:
+        return type(section).model_validate(section.model_dump() | changes)
+    except ValidationError as error:
+        raise InputError(f"{spec}: {explain(error.errors()[0])}") from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -100,6 +100,9 @@ def test_every_known_name_is_found_and_described() -> None:
             "broken:Mine",
             r"^agent broken:Mine: broken cannot be imported: no weights \(OSError in <module>, broken.py l",
         ),
+        ("similarity?word=1", r"^agent similarity\?word=1: 'word' is no setting; did you mean 'words'\?"),
+        ("similarity?words=2", r"^agent similarity\?words=2: setting words: input should be less than or equal to 1"),
+        ("random?words=1", r"^agent random\?words=1: random has no settings of its own"),
         ("my_agents:Mein", "module my_agents has no class 'Mein'; did you mean 'Mine'"),
         ("my_agents:function", "module my_agents has no class 'function'; it has Decision, Mine, Mute, Other"),
         ("my_agents:Mute", r"agent my_agents:Mute: the class has no method act\(self, observation\)"),
@@ -109,6 +112,15 @@ def test_every_known_name_is_found_and_described() -> None:
 def test_what_is_no_agent_is_refused(spec: str, says: str, here: Path) -> None:
     with pytest.raises(InputError, match=says):
         find_agent(spec)
+
+
+def test_a_name_may_have_settings_behind_it(scene: Scene) -> None:
+    observation = waiting(scene)
+    plain, mixed = find_agent("similarity").build(scene), find_agent("similarity?words=1").build(scene)
+    by_settings = find_agent("similarity").build(scene, small_settings("similarity.words=1"))
+    assert mixed.name == "similarity?words=1"
+    assert (mixed.act(observation).slates == by_settings.act(observation).slates).all()
+    assert (mixed.act(observation).slates != plain.act(observation).slates).any()
 
 
 def test_what_learns_is_trained_when_it_is_built(scene: Scene) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.generation.waiting import random_retrieval, random_waiting, waiting
 from zsr_sim.agents.similarity import Similarity
+from zsr_sim.encoders.words import Words
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.retrieval import Retrieval
 
@@ -70,3 +71,20 @@ def test_who_spoke_for_an_item() -> None:
     shares = Similarity(WORKED, 4).explain(waiting([[-1, 0, 1], [0, 3, 1], [-1, -1, -1]]), np.array([2, 0, 2]))
     expected = np.array([[0, 0.72 / 1.32, 0.6 / 1.32], [1, 0, 0], [0, 0, 0]])
     np.testing.assert_allclose(shares, expected, atol=1e-7)
+
+
+def test_words_beside_vectors() -> None:
+    """The user of item 4: vectors are nearest to 2, words to 0; a user without a history gets what is popular."""
+    texts = ("a film of 1995", "spring", "summer", "autumn", "a film of 1995")
+    near = Similarity(WORKED, 4).scores(WORKED_USER)[0]
+    mixed = Similarity(WORKED, 4, words=Words(texts), share=0.5)
+    assert mixed.scores(WORKED_USER)[0] == pytest.approx(0.5 * near + 0.5 * np.array([1, 0, 0, 0, 1]))
+    assert mixed.act(WORKED_USER).slates.tolist() == [[0, 2, 1, 3]]
+    nobody = waiting([[-1]])
+    assert mixed.act(nobody).slates.tolist() == Similarity(WORKED, 4).act(nobody).slates.tolist()
+    # Items 2 and 4 spoke for item 0 by their vectors, 4 by its words as well.
+    users, first = waiting([[2, 4]]), np.array([0], dtype=np.int32)
+    length = np.linalg.norm(0.9 * np.array([0.8, 0.6]) + np.array([0.6, 0.8]))
+    parts = 0.5 * np.array([0.9 * 0.8, 0.6]) / length + 0.5 * np.array([0, 1 / math.hypot(1, 0.9)])
+    assert parts.sum() == pytest.approx(mixed.scores(users)[0, 0])
+    assert mixed.explain(users, first)[0] == pytest.approx(parts / parts.sum())

@@ -12,22 +12,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import quote_plus
 
 import numpy as np
-from pydantic import ValidationError
 
 from zsr_sim.agents.protocol import CheckedAgent
-from zsr_sim.agents.registry import checked
-from zsr_sim.agents.similarity import Similarity
+from zsr_sim.agents.registry import find_agent
 from zsr_sim.benches.histories import play
 from zsr_sim.commands.job import Configured, luck_of
 from zsr_sim.commands.rankers import Ranker
 from zsr_sim.commands.ranking import Question, ground_of, try_protocols
-from zsr_sim.config import HistorySettings, Settings, explain
+from zsr_sim.config import HistorySettings, Settings, with_options
 from zsr_sim.console import Phases, Screen, aligned
 from zsr_sim.encoders.causal import require_causal
-from zsr_sim.errors import InputError, nearest
+from zsr_sim.errors import InputError
 from zsr_sim.evaluation.estimates import estimate_mean
 from zsr_sim.experiment import Scene, fingerprint, make_scene
 from zsr_sim.progress import OnProgress
@@ -88,16 +86,7 @@ def evaluate_encoders(asked: EncoderQuestion, out: Path | None, screen: Screen) 
 def history_of(spec: str, settings: HistorySettings) -> HistorySettings:
     """The settings with those of `name?setting=value&...`. Raises InputError for a name or value that cannot be."""
     name, _, options = spec.partition("?")
-    changes = dict(parse_qsl(options, keep_blank_values=True))
-    unknown = next((key for key in changes if key not in HistorySettings.model_fields), None)
-    if unknown is not None:
-        raise InputError(
-            f"--histories {spec}: {unknown!r} is no setting{nearest(unknown, HistorySettings.model_fields)}"
-        )
-    try:
-        return HistorySettings.model_validate(settings.model_dump() | changes | {"encoder": name})
-    except ValidationError as error:
-        raise InputError(f"--histories {spec}: {explain(error.errors()[0])}") from None
+    return with_options(settings, f"encoder={quote_plus(name)}&{options}", f"--histories {spec}")
 
 
 def _able(
@@ -153,11 +142,7 @@ def _against_first(found: dict[str, Any], name: str) -> dict[str, dict[str, Any]
 def _similarity(
     history: HistorySettings, scene: Scene, settings: Settings, seed: int, report: OnProgress
 ) -> CheckedAgent:
-    scene = scene.reading(history)
-    own = settings.similarity
-    return checked(
-        "similarity", Similarity(scene.retrieval, scene.world.slate_size, own.temperature, own.threshold), scene
-    )
+    return find_agent("similarity").build(scene.reading(history), settings)
 
 
 def _speed(scene: Scene) -> float:
