@@ -99,6 +99,17 @@ def return_hazard(satisfaction: float, rate: float, slope: float) -> float:
 
 
 @law
+def absence(daily: float, days: int) -> float:
+    """Probability of staying away for so many days: (1 - daily) ** days, by squaring."""
+    kept, power = 1.0, 1.0 - daily
+    while days > 0:
+        kept *= power if days & 1 else 1.0
+        power *= power
+        days >>= 1
+    return kept
+
+
+@law
 def gap(luck: float, hazard: float) -> float:
     """Days away, a whole number from 1: geometric with this hazard a day, by inversion of a uniform in (0, 1)."""
     if hazard >= 1.0:

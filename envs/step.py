@@ -14,6 +14,7 @@ import numpy as np
 from zsr_sim.compiled import bare, batched, fetch, inlined
 from zsr_sim.envs.choice import CASCADE, LOGIT, affinity, attraction, cascade_reach, examination, relevance, sigmoid
 from zsr_sim.envs.dynamics import (
+    absence,
     drift,
     enjoyment,
     fulfilment,
@@ -34,6 +35,8 @@ from zsr_sim.envs.traits import Trait
 MAX_DELAY = 16
 """Places for purchases under way: a delay is at least one page less."""
 _LINE = 16  # floats in a line of the cache
+_COMPARED = 64  # items of a history compared at once
+_WORD, _LOW_BITS = np.uint64(6), np.uint64(63)  # of an item's number: which word of 64 bits, and which bit
 _HIGHEST = 500.0  # utility, in logits: no exp overflows
 
 Parts: TypeAlias = tuple[Any, ...]
@@ -42,30 +45,40 @@ _CLICK, _LEAVE, _REACTION = int(Purpose.CLICK), int(Purpose.LEAVE), int(Purpose.
 
 
 @inlined
-def _judge(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, out: Scratch) -> None:
-    """Relevance of each item on the page to user i, and its worth once it is clicked."""
-    traits, step = users.traits, users.steps[i]
-    decay, repeats = traits[i, Trait.EXAMINATION_DECAY], traits[i, Trait.REPEAT_PENALTY] != 0.0
-    lift, answered = traits[i, Trait.APPEAL_WEIGHT], page.answers.shape[0] > 0
-    phase = step % items.seasons.shape[0] if traits[i, Trait.SEASON_WEIGHT] > 0.0 else 0
-    s = page.slates.shape[1]
-    for j in range(s):
+def _look_up(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, out: Scratch) -> None:
+    """What is known of each item on the page, and of user i about it, brought together for `_judge`."""
+    step = users.steps[i]
+    phase = step % items.seasons.shape[0] if users.traits[i, Trait.SEASON_WEIGHT] > 0.0 else 0
+    for j in range(page.slates.shape[1]):
         out.cosines[j], out.interests[j] = affinity(users.tastes, i, items.vectors, max(page.slates[i, j], 0))
-    for j in range(s):
-        out.repeated[j] = repeats and _contains(users.histories, i, page.slates[i, j])
-    for j in range(s):
+    for j in range(page.slates.shape[1]):
         item = max(page.slates[i, j], 0)
-        topic, appeal = max(int(items.facts[item, Fact.TOPIC]), 0), items.facts[item, Fact.APPEAL]
-        out.there[j] = 1.0
-        if rules.churn:
-            away = step < items.facts[item, Fact.RELEASED] or step >= items.facts[item, Fact.EXPIRES]
-            page.unavailable[i, j], out.there[j] = away, 0.0 if away else 1.0
-        cosine, bored, season = out.cosines[j], users.boredom[i, topic], items.seasons[phase, topic]
-        out.relevance[j] = relevance(traits, i, cosine, appeal, bored, season, out.repeated[j])
-        if answered:
-            out.relevance[j] += page.answers[i, j] - attraction(traits, i, cosine, appeal)
-        quality = items.facts[item, Fact.QUALITY]
-        out.worth[j] = worth(lift, out.relevance[j], appeal, quality, users.likings, i, items.pleasures, item)
+        topic = max(int(items.facts[item, Fact.TOPIC]), 0)
+        early, late = step < items.facts[item, Fact.RELEASED], step >= items.facts[item, Fact.EXPIRES]
+        page.unavailable[i, j], out.there[j] = early | late, 1.0 - (early | late)  # a branch would be guessed wrong
+        out.appeal[j], out.quality[j] = items.facts[item, Fact.APPEAL], items.facts[item, Fact.QUALITY]
+        out.bored[j], out.season[j] = users.boredom[i, topic], items.seasons[phase, topic]
+    if users.traits[i, Trait.REPEAT_PENALTY] != 0.0:
+        _find_repeats(i, users.histories, page.slates, out.remembered, out.repeated)
+
+
+@inlined
+def _judge(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, out: Scratch) -> None:
+    """Relevance of each item on the page to user i, and its worth once it is clicked."""
+    _look_up(i, items, users, page, out)
+    traits, decay = users.traits, users.traits[i, Trait.EXAMINATION_DECAY]
+    for j in range(items.log_positions.shape[0]):
+        out.relevance[j] = relevance(
+            traits, i, out.cosines[j], out.appeal[j], out.bored[j], out.season[j], out.repeated[j]
+        )
+    for j in range(page.answers.shape[1] if page.answers.shape[0] > 0 else 0):
+        out.relevance[j] += page.answers[i, j] - attraction(traits, i, out.cosines[j], out.appeal[j])
+    lift = traits[i, Trait.APPEAL_WEIGHT]
+    for j in range(page.slates.shape[1] if users.likings.shape[1] else items.log_positions.shape[0]):
+        item = max(page.slates[i, j], 0) if users.likings.shape[1] else 0
+        out.worth[j] = worth(
+            lift, out.relevance[j], out.appeal[j], out.quality[j], users.likings, i, items.pleasures, item
+        )
     for j in range(items.log_positions.shape[0]):
         out.looks[j] = examination(items.log_positions[j], decay)
         out.attraction[j] = out.there[j] * sigmoid(out.relevance[j])
@@ -156,34 +169,33 @@ def _gain(i: int, users: UserColumns, rules: Rules, delay: int, judged: Scratch)
 
 @inlined
 def _react(
-    i: int, users: UserColumns, page: PageColumns, rules: Rules, worths: F64, delay: int, expected: float
+    i: int, users: UserColumns, page: PageColumns, rules: Rules, judged: Scratch, delay: int, expected: float
 ) -> None:
     """Like, purchase and dwell of what was clicked; the reward and its expectation; expected: what clicks add to it."""
     traits, step, place = users.traits, users.steps[i], users.steps[i] % MAX_DELAY
     clicks, likes, seconds, bought = 0.0, 0.0, 0.0, float(users.pending[i, place])
     users.pending[i, place] = 0
     page.expected_reward[i] = rules.purchase * bought + expected
-    for j in range(page.slates.shape[1]):
-        if page.clicks[i, j]:
-            worth = worths[j]
-            like = reaction_probability(worth, traits[i, Trait.LIKE_RATE], traits[i, Trait.LIKE_SLOPE])
-            purchase = reaction_probability(worth, traits[i, Trait.PURCHASE_RATE], traits[i, Trait.PURCHASE_SLOPE])
-            median = dwell_median(worth, traits[i, Trait.DWELL], traits[i, Trait.DWELL_SLOPE])
-            a, b, c, d = uniform4(users.seeds[i], users.ids[i], step, _REACTION, j)
-            page.likes[i, j] = a < like
-            page.purchases[i, j] = b < purchase
-            page.dwell[i, j] = dwell_time(median, traits[i, Trait.DWELL_NOISE], c, d)
-            clicks, likes, seconds = clicks + 1.0, likes + page.likes[i, j], seconds + page.dwell[i, j]
-            if page.purchases[i, j] and delay == 0:
-                bought += 1.0
-            elif page.purchases[i, j]:
-                users.pending[i, (step + delay) % MAX_DELAY] += 1
+    for n in range(_list_places(page.clicks, page.clicks, i, judged.places)):
+        j, worth = judged.places[n], judged.worth[judged.places[n]]
+        like = reaction_probability(worth, traits[i, Trait.LIKE_RATE], traits[i, Trait.LIKE_SLOPE])
+        purchase = reaction_probability(worth, traits[i, Trait.PURCHASE_RATE], traits[i, Trait.PURCHASE_SLOPE])
+        median = dwell_median(worth, traits[i, Trait.DWELL], traits[i, Trait.DWELL_SLOPE])
+        a, b, c, d = uniform4(users.seeds[i], users.ids[i], step, _REACTION, j)
+        liked, buys = a < like, b < purchase
+        dwell = float(np.float32(dwell_time(median, traits[i, Trait.DWELL_NOISE], c, d)))
+        page.likes[i, j], page.purchases[i, j], page.dwell[i, j] = liked, buys, dwell
+        clicks, likes, seconds = clicks + 1.0, likes + liked, seconds + dwell
+        if delay == 0:
+            bought += buys
+        else:
+            users.pending[i, (step + delay) % MAX_DELAY] += buys
     page.amounts[i, 0], page.amounts[i, 1], page.amounts[i, 2], page.amounts[i, 3] = clicks, likes, bought, seconds
     page.reward[i] = rules.click * clicks + rules.like * likes + rules.purchase * bought + rules.dwell * seconds
 
 
 @inlined
-def _change(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, interests: I32) -> float:
+def _change(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, judged: Scratch) -> float:
     """Boredom, taste and history after the page; returns the page's success."""
     traits = users.traits
     share, slope = traits[i, Trait.QUALITY_SHARE], traits[i, Trait.QUALITY_SLOPE]
@@ -191,16 +203,17 @@ def _change(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, i
     for c in range(users.boredom.shape[1]):
         users.boredom[i, c] *= traits[i, Trait.BOREDOM_MEMORY]
     clicks, enjoyed = 0, 0.0
-    for j in range(page.slates.shape[1]):
-        item = page.slates[i, j]
+    for n in range(_list_places(page.clicks, page.skips, i, judged.places)):
+        j = judged.places[n]
+        item, interest = page.slates[i, j], judged.interests[j]
         if page.clicks[i, j]:
             mine = enjoyment(items.facts[item, Fact.QUALITY], slope) if share > 0.0 else 1.0
             clicks, enjoyed = clicks + 1, enjoyed + mine
             users.boredom[i, int(items.facts[item, Fact.TOPIC])] += 1.0
-            drift(users.tastes, i, interests[j], items.vectors, item, towards * pull(mine, share))
+            drift(users.tastes, i, interest, items.vectors, item, towards * pull(mine, share))
             _remember(users.histories, i, item)
-        elif page.skips[i, j]:
-            drift(users.tastes, i, interests[j], items.vectors, item, -away)
+        else:
+            drift(users.tastes, i, interest, items.vectors, item, -away)
     return page_success(clicks) * fulfilment(enjoyed / clicks, share) if clicks else 0.0
 
 
@@ -220,7 +233,7 @@ def _go_on(
     over, days = luck < hazard, math.inf
     if traits[i, Trait.RETURN_RATE] > 0.0:
         daily = return_hazard(satisfaction, traits[i, Trait.RETURN_RATE], traits[i, Trait.RETURN_SLOPE])
-        hazard *= (1.0 - daily) ** rules.max_gap
+        hazard *= absence(daily, rules.max_gap)
         if over:
             days = gap(away, daily)
     page.leave_probability[i] = hazard
@@ -240,7 +253,7 @@ def _step_user(
 ) -> None:
     luck, choice, away, _ = uniform4(users.seeds[i], users.ids[i], users.steps[i], _LEAVE, 0)
     delay = min(int(users.traits[i, Trait.PURCHASE_DELAY] + 0.5), MAX_DELAY - 1)
-    _judge(i, items, users, page, rules, scratch)
+    _judge(i, items, users, page, scratch)
     _gain(i, users, rules, delay, scratch)
     if rules.choice == CASCADE:
         expected = _choose_by_cascade(i, users, page, scratch, choice)
@@ -248,8 +261,8 @@ def _step_user(
         expected = _choose_by_logit(i, page, scratch, choice)
     else:
         expected = _choose_by_position(i, users, page, scratch)
-    _react(i, users, page, rules, scratch.worth, delay, expected)
-    success = _change(i, items, users, page, scratch.interests)
+    _react(i, users, page, rules, scratch, delay, expected)
+    success = _change(i, items, users, page, scratch)
     _go_on(i, users, page, rules, success, luck, away)
     place = users.steps[i] % users.shown.shape[1]
     for j in range(page.slates.shape[1]):
@@ -273,6 +286,7 @@ def _fetch_user(i: int, items: ItemColumns, users: UserColumns, page: PageColumn
         fetch(users.histories, (i, column))
     for column in range(0, users.traits.shape[1], _LINE):
         fetch(users.traits, (i, column))
+    fetch(users.shown, (i, users.steps[i] % users.shown.shape[1], 0))
     fetch(users.boredom, (i, 0))
     fetch(users.pending, (i, 0))
     fetch(users.seeds, (i,))
@@ -289,7 +303,7 @@ def step_some(
 ) -> None:
     """One page of the users from row `begin` to before `end` who are present."""
     for i in range(begin, end):
-        if i + 1 < end:
+        if i + 1 < end and users.present[i + 1]:
             _fetch_user(max(i + 1, 0), items, users, page)
         if users.present[i]:
             _step_user(max(i, 0), items, users, page, rules, scratch)
@@ -302,13 +316,15 @@ def step_all(begin: int, end: int, items: Parts, users: Parts, page: Parts, rule
     items, users, page, rules: the fields of `ItemColumns`, `UserColumns`, `PageColumns` and `Rules`, as plain tuples:
     what numba asks of a named one takes longer than a page of one user.
     """
-    columns = ItemColumns(*items)
-    s = len(columns.log_positions)
+    columns, everybody = ItemColumns(*items), UserColumns(*users)
+    s, length = len(columns.log_positions), everybody.histories.shape[1]
     scratch = Scratch(
         np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s),
-        np.zeros(s, dtype=np.int32), np.zeros(s, dtype=np.bool_),
+        np.zeros(s, dtype=np.int32), np.zeros(s, dtype=np.float32), np.zeros(s, dtype=np.float32),
+        np.zeros(s, dtype=np.float32), np.zeros(s, dtype=np.float32), np.zeros(s, dtype=np.bool_),
+        np.zeros(s, dtype=np.int32), np.full(-(-length // _COMPARED) * _COMPARED, -1, dtype=np.int32),
     )  # fmt: skip
-    step_some(begin, end, columns, UserColumns(*users), PageColumns(*page), Rules(*rules), scratch)
+    step_some(begin, end, columns, everybody, PageColumns(*page), Rules(*rules), scratch)
 
 
 @batched
@@ -318,25 +334,38 @@ def find_bad_slates(begin: int, end: int, n_items: int, out: Bools, slates: I32)
     for i in range(begin, end):
         bad = False
         for j in range(slates.shape[1]):
-            item = slates[i, j]
-            if item < 0 or item >= n_items:
-                bad = True
-                continue
-            bit = np.uint64(1) << np.uint64(item & 63)
-            bad |= on_page[item >> 6] & bit != 0
-            on_page[item >> 6] |= bit
-        for j in range(slates.shape[1]):
-            if 0 <= slates[i, j] < n_items:
-                on_page[slates[i, j] >> 6] = 0
+            bad |= (slates[i, j] < 0) | (slates[i, j] >= n_items)
+        if not bad:
+            for j in range(slates.shape[1]):
+                item = np.uint64(slates[i, j])
+                bit = np.uint64(1) << (item & _LOW_BITS)
+                bad |= on_page[item >> _WORD] & bit != 0
+                on_page[item >> _WORD] |= bit
+            for j in range(slates.shape[1]):
+                on_page[np.uint64(slates[i, j]) >> _WORD] = 0
         out[i] = bad
 
 
 @inlined
-def _contains(items: I32, row: int, item: int) -> bool:
-    found = False
-    for j in range(items.shape[1]):  # all of them, so that eight are compared at once
-        found |= items[row, j] == item
-    return found
+def _find_repeats(i: int, histories: I32, slates: I32, remembered: I32, out: Bools) -> None:
+    """Which items on the page are in user i's history; `remembered` is it, and -1 on to whole vector registers."""
+    for k in range(histories.shape[1]):
+        remembered[k] = histories[i, k]
+    for j in range(slates.shape[1]):
+        found = False
+        for k in range(remembered.shape[0]):  # all of them, so that many are compared at once
+            found |= remembered[k] == slates[i, j]
+        out[j] = found
+
+
+@inlined
+def _list_places(marks: Bools, others: Bools, row: int, out: I32) -> int:
+    """Positions with a mark of either kind; returns how many. A branch at each position would be guessed wrong."""
+    count = 0
+    for j in range(marks.shape[1]):
+        out[count] = j
+        count += marks[row, j] | others[row, j]
+    return count
 
 
 @inlined

@@ -23,8 +23,7 @@ class Rules(NamedTuple):
     """What holds for everybody: see `World`, whose fields these are."""
 
     choice: int
-    churn: bool
-    max_gap: float
+    max_gap: int
     click: float
     like: float
     purchase: float
@@ -104,7 +103,10 @@ class Scratch(NamedTuple):
 
     relevance: log-odds of a click. worth: once clicked. there: 1, or 0 where an item cannot be had. looks:
     `examination`. attraction: probability of a click where the user looks. luck: a uniform. gains: reward to expect
-    once clicked. cosines, interests: with and of the nearest interest. repeated: whether it was consumed before.
+    once clicked. cosines, interests: with and of the nearest interest. appeal, quality, bored, season: what
+    `relevance` and `worth` take of the item and its topic. repeated: whether it was consumed
+    before. places: positions with something in common. Of the user: remembered, int32, the history, with -1 on to whole
+    vector registers.
     """
 
     relevance: F64
@@ -116,4 +118,10 @@ class Scratch(NamedTuple):
     gains: F64
     cosines: F64
     interests: I32
+    appeal: F32
+    quality: F32
+    bored: F32
+    season: F32
     repeated: Bools
+    places: I32
+    remembered: I32

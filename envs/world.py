@@ -130,7 +130,7 @@ class World:
             aligned(items.vectors), facts.astype(np.float32), np.array(seasons, dtype=np.float32),
             np.log(1.0 + np.arange(-(-self.slate_size // LANES) * LANES)), items.pleasures,
         )  # fmt: skip
-        rules = Rules(CHOICES[self.choice], items.come_and_go, float(self.max_gap), *map(float, self.rewards))
+        rules = Rules(CHOICES[self.choice], self.max_gap, *map(float, self.rewards))
         object.__setattr__(self, "_columns", columns)
         object.__setattr__(self, "_rules", rules)
 

@@ -63,9 +63,11 @@ def _fetch(typing: Any, array: types.Array, place: types.UniTuple) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         view = context.make_array(signature.args[0])(context, builder, arguments[0])
         address = builder.ptrtoint(view.data, _INT64)
-        for axis in range(array.ndim):
-            stride, i = builder.extract_value(view.strides, axis), builder.extract_value(arguments[1], axis)
-            address = builder.add(address, builder.mul(stride, i))
+        strides = [builder.extract_value(view.strides, axis) for axis in range(array.ndim)]
+        if array.layout == "C":
+            strides[-1] = _INT64(context.get_abi_sizeof(context.get_data_type(array.dtype)))  # known while compiling
+        for axis, stride in enumerate(strides):
+            address = builder.add(address, builder.mul(stride, builder.extract_value(arguments[1], axis)))
         hint = builder.module.declare_intrinsic("llvm.prefetch", [_POINTER], _PREFETCH)
         builder.call(hint, [builder.inttoptr(address, _POINTER), _INT32(0), _INT32(3), _INT32(1)])  # to read, and keep
         return context.get_dummy_value()

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from zsr_sim.encoders.space import unit
-from zsr_sim.envs.dynamics import drift, leave_hazard, page_success, satisfied
+from zsr_sim.envs.dynamics import absence, drift, leave_hazard, page_success, satisfied
 
 
 def drifted(interest: NDArray[np.float32], item: NDArray[np.float32], rate: float) -> None:
@@ -107,3 +107,9 @@ def test_who_is_satisfied_stays(a: float, b: float, bias: float, slope: float) -
     assert 0 < leave_hazard(high, bias, slope) <= leave_hazard(low, bias, slope) < 1
     if (high - low) * slope > 1e-6:
         assert leave_hazard(high, bias, slope) < leave_hazard(low, bias, slope)
+
+
+@pytest.mark.parametrize("days", [0, 1, 5, 30, 365])
+def test_absence_is_a_power(days: int) -> None:
+    for daily in (0.0, 0.1, 0.9, 1.0):
+        assert absence(daily, days) == pytest.approx((1 - daily) ** days, rel=1e-12)
