@@ -22,6 +22,7 @@ from zsr_sim.reporting.figures import (
     reward_curve,
     spread,
 )
+from zsr_sim.reporting.ranking_curves import ranking_curves
 from zsr_sim.reporting.style import BLUE, GREY, VERMILLION
 
 METRICS: list[dict[str, Any]] = [
@@ -240,3 +241,28 @@ def test_labels_keep_their_order_and_distance(positions: list[float], gap: float
 def test_labels_far_apart_stay_where_they_are() -> None:
     assert spread([5.0, 1.0, 3.0], 1.0) == [5.0, 1.0, 3.0]
     assert spread([2.0, 2.0], 1.0) == [1.5, 2.5]
+
+
+def _protocol(*names: str) -> dict[str, Any]:
+    roc = {"false_positive_rate": [0.0, 1.0], "true_positive_rate": [0.0, 1.0]}
+    curves = {"roc": roc, "precision_recall": {"recall": [0.5, 1.0], "precision": [0.5, 0.1]}}
+    metrics = {"roc_auc": {"mean": 0.5}, "pr_auc": {"mean": 0.25}}
+    return {"users": 2, "trials": 3, "agents": {name: {"curves": curves, "metrics": metrics} for name in names}}
+
+
+def test_every_strategy_has_a_line_of_its_own_and_many_names_stand_beside_the_curves(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    names = [f"strategy {i}" for i in range(19)]
+    path = ranking_curves({"warm": _protocol(*names), "cold": _protocol(names[7])}, tmp_path / "a.png")
+    assert pixels(path) == (2100, 1170)
+    warm, _, cold, _ = drawn[0].axes
+    *lines, _ = warm.get_lines()  # the last one is chance
+    styles = [(line.get_color(), line.get_linestyle()) for line in lines]
+    assert len(set(styles)) == 19
+    assert (cold.get_lines()[0].get_color(), cold.get_lines()[0].get_linestyle()) == styles[7]
+    beside, inside = warm.get_legend(), cold.get_legend()
+    assert beside is not None
+    assert inside is not None
+    assert beside.get_window_extent().x0 >= warm.get_window_extent().x1
+    assert inside.get_window_extent().x1 <= cold.get_window_extent().x1

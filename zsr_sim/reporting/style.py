@@ -19,7 +19,9 @@ from zsr_sim.runs import write_whole
 DPI = 150
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
 _COLOURS = (VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
-BASELINES = tuple(zip(_COLOURS, ("--", "-.", ":") * 2, strict=True))
+_DASHES = ("--", "-.", ":")
+BASELINES = tuple((colour, _DASHES[(i + turn) % 3]) for turn in range(3) for i, colour in enumerate(_COLOURS))
+"""Colours and dashes of lines, eighteen of them; the first six differ in colour."""
 _LONGEST_NAME = 32  # characters of a name in a figure; the page's tables hold all of it
 STYLE: dict[Any, Any] = {  # keys are literals in the stubs
     "font.size": 10,
