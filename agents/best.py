@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from zsr_sim.compiled import batched
 from zsr_sim.envs.observation import Observation
-from zsr_sim.generation.index import ALWAYS, Shelf, place, standing
+from zsr_sim.generation.index import ALWAYS, Shelf, note, place, standing
 
 
 def best_page(
@@ -35,13 +35,16 @@ def _best(
     shown: NDArray[np.int32],
     out: NDArray[np.int32],
 ) -> None:
+    met = np.zeros(scores.shape[1], dtype=np.bool_)
     for i in range(begin, end):
+        note(met, histories[i], shown[i], True)
         best, count = np.empty(out.shape[1], dtype=np.float32), 0
         for kind in range(3):
             page, kept, found = out[i, count:], best[count:], 0
             for item in range(scores.shape[1]):
                 score = scores[i, item]
                 likely = len(kept) > 0 and (found < len(kept) or score > kept[-1])  # looked up only if it may be placed
-                if likely and standing(item, steps[i], shelf, histories[i], shown[i]) == kind:
+                if likely and standing(item, steps[i], shelf, met) == kind:
                     found = place(page, kept, found, item, score)
             count += found
+        note(met, histories[i], shown[i], False)

@@ -19,7 +19,7 @@ from zsr_sim.envs.tables import F32, I32, I64
 from zsr_sim.generation.candidates import COMPOSED, SOURCES, Candidates, CandidateSource
 from zsr_sim.generation.clicks import ClickModel, Judge
 from zsr_sim.generation.evidence import N_EVIDENCE, Desk, Near, clear, evidence, make_desk, weigh
-from zsr_sim.generation.index import Shelf, available, holds
+from zsr_sim.generation.index import Shelf, available, holds, note
 from zsr_sim.generation.retrieval import Retrieval, most_popular
 
 _READ, _POPULAR, _KEPT = 128, 64, 100  # items that the click model reads, and the likeliest, which pages are made of
@@ -206,7 +206,7 @@ def _compose(
 ) -> None:  # fmt: skip
     """Fill the first pages of items (n, candidates, slate), and judge them all: read, expected."""
     n_items, slate, k = len(vectors), items.shape[2], len(weights)
-    desk = make_desk(n_items)
+    desk, met = make_desk(n_items), np.zeros(n_items, dtype=np.bool_)
     told, chances = np.empty(3, dtype=np.float32), np.empty(slate, dtype=np.float32)
     pool, odds = np.empty(_KEPT, dtype=np.int32), np.empty(_KEPT, dtype=np.float32)
     likeness = np.empty((_KEPT, _KEPT), dtype=np.float32)
@@ -216,7 +216,9 @@ def _compose(
         likeness[:, 0] = -2.0
         for c in range(k):
             if kept < slate:  # next to nothing is new to the user
-                most_popular(by_rank, steps[i], shelf, histories[i], shown[i], items[i, c])
+                note(met, histories[i], shown[i], True)
+                most_popular(by_rank, steps[i], shelf, met, items[i, c])
+                note(met, histories[i], shown[i], False)
             else:
                 _vary(vectors, pool, odds, kept, weights[c], items[i, c], likeness)
         for c in range(items.shape[1]):

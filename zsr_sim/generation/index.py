@@ -70,11 +70,11 @@ ALWAYS = Shelf(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32))
 
 @law
 def dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Scalar product, summed in double precision: equal vectors score equally, whatever is scored beside them."""
-    total = 0.0
+    """Scalar product in single precision: equal vectors score equally, whatever is scored beside them."""
+    total = np.float32(0.0)
     for k in range(a.shape[0]):
         total += a[k] * b[k]
-    return total
+    return float(total)
 
 
 @law
@@ -103,11 +103,22 @@ def available(item: int, step: int, shelf: Shelf) -> bool:
 
 
 @law
-def standing(item: int, step: int, shelf: Shelf, history: NDArray[np.int32], shown: NDArray[np.int32]) -> int:
-    """Of an item with a user on page `step` of a visit: 0, new; 1, consumed or shown before; 2, it cannot be had."""
+def note(met: NDArray[np.bool_], history: NDArray[np.int32], shown: NDArray[np.int32], known: bool) -> None:
+    """Write down, bool (n_items,), that a user has consumed these items and was shown those; or strike them out."""
+    for item in history:
+        if item >= 0:
+            met[item] = known
+    for item in shown:
+        if item >= 0:
+            met[item] = known
+
+
+@law
+def standing(item: int, step: int, shelf: Shelf, met: NDArray[np.bool_]) -> int:
+    """Of an item with a user on page `step` of a visit: 0, new; 1, consumed or shown (`note`); 2, it cannot be had."""
     if not available(item, step, shelf):
         return 2
-    return 1 if holds(history, item) or holds(shown, item) else 0
+    return 1 if met[item] else 0
 
 
 @law
@@ -134,8 +145,7 @@ def nearest(
     query: NDArray[np.float32],
     step: int,
     shelf: Shelf,
-    history: NDArray[np.int32],
-    shown: NDArray[np.int32],
+    met: NDArray[np.bool_],
     items: NDArray[np.int32],
     scores: NDArray[np.float32],
 ) -> None:
@@ -153,16 +163,14 @@ def nearest(
             found = place(probed, likeness, found, c, dot(index.centres[c], query))
         for p in range(index.probes):
             begin, end = index.starts[probed[p]], index.starts[probed[p] + 1]
-            count = _scan(index, begin, end, query, step, shelf, history, shown, 0, items, scores, count)
+            count = _scan(index, begin, end, query, step, shelf, met, 0, items, scores, count)
     if count == items.shape[0]:
         return
     count = 0
     for kind in range(3):
         if count < items.shape[0]:
             rest, likeness = items[count:], scores[count:]
-            count += _scan(
-                index, 0, len(index.items), query, step, shelf, history, shown, kind, rest, likeness, 0
-            )  # fmt: skip
+            count += _scan(index, 0, len(index.items), query, step, shelf, met, kind, rest, likeness, 0)
 
 
 @law
@@ -173,8 +181,7 @@ def _scan(
     query: NDArray[np.float32],
     step: int,
     shelf: Shelf,
-    history: NDArray[np.int32],
-    shown: NDArray[np.int32],
+    met: NDArray[np.bool_],
     kind: int,
     items: NDArray[np.int32],
     scores: NDArray[np.float32],
@@ -184,9 +191,9 @@ def _scan(
     k = items.shape[0]
     for row in range(begin, end):
         score = dot(index.vectors[row], query)
-        if count < k or np.float32(score) >= scores[k - 1]:
+        if count < k or score >= scores[k - 1]:
             item = index.items[row]
-            if standing(item, step, shelf, history, shown) == kind:
+            if standing(item, step, shelf, met) == kind:
                 count = place(items, scores, count, item, score)
     return count
 
@@ -201,9 +208,11 @@ def neighbours(index: ItemIndex, vectors: NDArray[np.float32], m: int) -> NDArra
 
 @batched
 def _neighbours(begin: int, end: int, index: ItemIndex, vectors: NDArray[np.float32], out: NDArray[np.int32]) -> None:
+    met, scores = np.zeros(len(vectors), dtype=np.bool_), np.empty(out.shape[1], dtype=np.float32)
     for i in range(begin, end):
-        itself, nothing = np.full(1, i, dtype=np.int32), np.full(1, -1, dtype=np.int32)
-        nearest(index, vectors[i], 0, ALWAYS, itself, nothing, out[i], np.empty(out.shape[1], dtype=np.float32))
+        met[i] = True
+        nearest(index, vectors[i], 0, ALWAYS, met, out[i], scores)
+        met[i] = False
 
 
 def _cells(vectors: NDArray[np.float32], cells: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

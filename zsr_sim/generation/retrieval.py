@@ -2,8 +2,8 @@
 
 Items that cannot be had now, and those that the user has consumed or was shown in this visit, are left out as long as
 the catalogue holds others.
-Scores are summed in double precision and compared in single precision, each user alone: so the items found do not
-depend on how many users are scored together, and equal texts tie exactly (the one that stands first wins).
+Each user is scored alone: so the items found do not depend on how many users are scored together, and equal texts tie
+exactly (the one that stands first wins).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zsr_sim.compiled import batched, law
 from zsr_sim.encoders.history import HistoryEncoder, pool, pooled
 from zsr_sim.envs.noise import Purpose, uniform4
 from zsr_sim.envs.observation import Observation
-from zsr_sim.generation.index import ALWAYS, ItemIndex, Shelf, dot, holds, nearest, neighbours, place, standing
+from zsr_sim.generation.index import ALWAYS, ItemIndex, Shelf, dot, holds, nearest, neighbours, note, place, standing
 
 CONTRAST = (0.95, 0.5)  # decay of the lasting and of the recent taste
 _NO_CONTRAST = 1e-6  # a difference of two unit vectors that is nothing but rounding
@@ -162,8 +162,7 @@ def most_popular(
     order: NDArray[np.int32],
     step: int,
     shelf: Shelf,
-    history: NDArray[np.int32],
-    shown: NDArray[np.int32],
+    met: NDArray[np.bool_],
     out: NDArray[np.int32],
 ) -> None:
     """The first items of `order` that are new to the user; where there are too few, others follow (`standing`)."""
@@ -172,7 +171,7 @@ def most_popular(
         for j in range(order.shape[0]):
             if count == out.shape[0]:
                 return
-            if standing(order[j], step, shelf, history, shown) == kind:
+            if standing(order[j], step, shelf, met) == kind:
                 out[count] = order[j]
                 count += 1
 
@@ -188,8 +187,11 @@ def _popular(
     shown: NDArray[np.int32],
     out: NDArray[np.int32],
 ) -> None:
+    met = np.zeros(len(order), dtype=np.bool_)
     for i in range(begin, end):
-        most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
+        note(met, histories[i], shown[i], True)
+        most_popular(order, steps[i], shelf, met, out[i])
+        note(met, histories[i], shown[i], False)
 
 
 @batched
@@ -198,12 +200,14 @@ def _nearest(
     steps: NDArray[np.int64], shelf: Shelf, histories: NDArray[np.int32], shown: NDArray[np.int32],
     out: NDArray[np.int32],
 ) -> None:  # fmt: skip
+    met, scores = np.zeros(len(order), dtype=np.bool_), np.empty(out.shape[1], dtype=np.float32)
     for i in range(begin, end):
+        note(met, histories[i], shown[i], True)
         if queries[i].any():
-            scores = np.empty(out.shape[1], dtype=np.float32)
-            nearest(index, queries[i], steps[i], shelf, histories[i], shown[i], out[i], scores)
+            nearest(index, queries[i], steps[i], shelf, met, out[i], scores)
         else:
-            most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
+            most_popular(order, steps[i], shelf, met, out[i])
+        note(met, histories[i], shown[i], False)
 
 
 @batched
@@ -215,20 +219,21 @@ def _neighbours(
 ) -> None:  # fmt: skip
     """New items nearest to one item each: the known neighbours (n_items, m) first, a search where they do not fill."""
     k, width = out.shape[1], histories.shape[1]
+    met, scores = np.zeros(len(order), dtype=np.bool_), np.empty(k, dtype=np.float32)
     for i in range(begin, end):
         luck = uniform4(seeds[i], users[i], steps[i], _ANCHOR, which // 4)[which % 4]
         anchor = histories[i, width - 1 - int(luck * (histories[i] >= 0).sum())]
-        if anchor < 0:
-            most_popular(order, steps[i], shelf, histories[i], shown[i], out[i])
-            continue
+        note(met, histories[i], shown[i], True)
         count = 0
-        for item in known[anchor]:
-            if count < k and standing(item, steps[i], shelf, histories[i], shown[i]) == 0:
+        for item in known[anchor] if anchor >= 0 else known[0, :0]:
+            if count < k and standing(item, steps[i], shelf, met) == 0:
                 out[i, count] = item
                 count += 1
-        if count < k:
-            scores = np.empty(k, dtype=np.float32)
-            nearest(index, vectors[anchor], steps[i], shelf, histories[i], shown[i], out[i], scores)
+        if anchor < 0:
+            most_popular(order, steps[i], shelf, met, out[i])
+        elif count < k:
+            nearest(index, vectors[anchor], steps[i], shelf, met, out[i], scores)
+        note(met, histories[i], shown[i], False)
 
 
 @batched
@@ -252,11 +257,13 @@ def _rank_first(
     out: NDArray[np.int32],
 ) -> None:  # fmt: skip
     """Put the new items of each user's pool (n, among), the nearest first, before what `out` (n, k) holds."""
-    k = out.shape[1]
+    k, met = out.shape[1], np.zeros(len(vectors), dtype=np.bool_)
+    page, scores = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32)
     for i in range(begin, end):
-        page, scores, count, contrast = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32), 0, queries[i].any()
+        note(met, histories[i], shown[i], True)
+        count, contrast = 0, queries[i].any()
         for item in pool[i]:
-            if standing(item, steps[i], shelf, histories[i], shown[i]) == 0:
+            if standing(item, steps[i], shelf, met) == 0:
                 if contrast:
                     count = place(page, scores, count, item, dot(vectors[item], queries[i]))
                 elif count < k:
@@ -267,6 +274,7 @@ def _rank_first(
                 page[count] = item
                 count += 1
         out[i] = page
+        note(met, histories[i], shown[i], False)
 
 
 @batched
@@ -282,15 +290,18 @@ def _draw_pages(
     shown: NDArray[np.int32],
     out: NDArray[np.int32],
 ) -> None:
+    met = np.zeros(n_items, dtype=np.bool_)
     for i in range(begin, end):
-        history, page, k, tries = histories[i], out[i], 0, 0
+        note(met, histories[i], shown[i], True)
+        page, k, tries = out[i], 0, 0
         while k < page.shape[0]:
             if tries % 4 == 0:
                 luck = uniform4(seeds[i], users[i], steps[i], _RANDOM_ITEMS, tries // 4)
             item = int(luck[tries % 4] * n_items)
             tries += 1
             # After many refusals the catalogue is nearly used up: then only a repeat on the page itself is refused.
-            old = tries < 50 * page.shape[0] and standing(item, steps[i], shelf, history, shown[i]) > 0
+            old = tries < 50 * page.shape[0] and standing(item, steps[i], shelf, met) > 0
             if not old and not holds(page[:k], item):
                 page[k] = item
                 k += 1
+        note(met, histories[i], shown[i], False)
