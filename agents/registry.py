@@ -97,6 +97,7 @@ READY = {
     ),
 }
 OTHER_WAYS = {
+    "NAME?SETTING=VALUE": ("a named one with settings of its own, such as similarity?words=0.8", "what the name needs"),
     "module:Class": (
         "a class of your own, importable from the current folder (zsr_sim.agents.protocol)", "what it asks for"
     ),
