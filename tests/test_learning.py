@@ -162,5 +162,7 @@ def test_all_candidates_generated_is_refused(scene: Scene) -> None:
 
 def test_a_log_too_short_for_the_generator_is_refused(scene: Scene) -> None:
     short = replace(scene, log=scene.log.of_users([0, 1]))
-    with pytest.raises(InputError, match=r"gives 12 sequences .* at least 20 .* --set generator.candidates=0"):
+    with pytest.raises(
+        InputError, match=r"gives 11 sequences .* 1 to hold out; at least 20 .* --set generator.candidates=0"
+    ):
         require_trainable("policy-gradient", short, SETTINGS)

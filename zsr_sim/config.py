@@ -141,7 +141,7 @@ class GeneratorSettings(_Strict):
     likelihood_steps: int = Field(800, ge=1, description="steps of likelihood pre-training")
     adversarial_steps: int = Field(100, ge=0, description="steps of adversarial training")
     batch_size: int = Field(64, ge=2, description="sequences in a step")
-    learning_rate: float = Field(2e-3, gt=0, description="Adam, likelihood; adversarial steps use a tenth")
+    learning_rate: float = Field(4e-3, gt=0, description="Adam, likelihood; adversarial steps use a twentieth")
     real_acceptance: float = Field(
         0.9, gt=0, lt=1, description="share of real held-out sequences that the gate accepts"
     )

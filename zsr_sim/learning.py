@@ -7,6 +7,7 @@ only, so it recommends from a catalogue that it has never seen.
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from zsr_sim.generation.composed import ComposedCandidates
 from zsr_sim.generation.gan import Drawing, GeneratedCandidates, SequenceGan
 from zsr_sim.generation.networks import RECENT, Discriminator, Generator
 from zsr_sim.generation.retrieval import Retrieval
-from zsr_sim.generation.sequences import Sequences, continuations, stretches
+from zsr_sim.generation.sequences import Sequences, continuations, last_pages, stretches
 from zsr_sim.generation.training import GanTrainer
 from zsr_sim.log_learners import LOG_LEARNERS
 from zsr_sim.loop_learners import LOOP_LEARNERS, restore_top_k, train_top_k
@@ -46,7 +47,7 @@ from zsr_sim.trained import Learner, Trained, facts, item_keys, kept, space_tens
 
 POLICY_GRADIENT, GAN = "policy-gradient", "gan"
 STABLE_BASELINES = "sb3:"
-HELD_OUT_SHARE, MOST_USERS, MOST_HELD_OUT = 0.05, 150, 500  # of the users, of them at most; and of their sequences
+HELD_OUT_SHARE, MOST_HELD_OUT = 0.05, 300  # of the users, whose last page the generator does not learn from
 FEWEST_SEQUENCES = 20
 
 
@@ -376,16 +377,18 @@ def _generated(
 
 
 def _sequences(scene: Scene, seed: int) -> tuple[NDArray[np.int32], Sequences, Sequences]:
-    """The generator's sequences: the log to learn from, continuations in it, and continuations of held-out users."""
-    share = min(HELD_OUT_SHARE, MOST_USERS / max(int((np.diff(scene.log.starts) > 0).sum()), 1))
-    parts = scene.log.split_users(share, seed)  # by user: one user's sequences share items
-    held_out, train = (continuations(part, scene.world.slate_size) for part in parts)
-    log = stretches(parts[1], RECENT + 1)
+    """The generator's sequences: the log to learn from, continuations in it, and how some users went on at its end.
+
+    Of these users no more than the end is held out: the peers of the ranking table learn from everybody, too.
+    """
+    able = np.flatnonzero(np.diff(scene.log.starts) >= 2)
+    chosen = np.random.default_rng(seed).permutation(able)[: min(math.ceil(HELD_OUT_SHARE * len(able)), MOST_HELD_OUT)]
+    held_out, log = last_pages(scene.log, scene.world.slate_size, np.sort(chosen))
+    train = continuations(log, scene.world.slate_size)
     if len(train) < FEWEST_SEQUENCES or not len(held_out):
         raise InputError(
             f"the log of {scene.dataset.catalogue.name} gives {len(train)} sequences to train the generator on and "
             f"{len(held_out)} to hold out; at least {FEWEST_SEQUENCES} and 1 are needed: use a longer log, or "
             "--set generator.candidates=0 to go without"
         )
-    order = np.random.default_rng(seed).permutation(len(held_out))
-    return log, train, held_out.take(order[:MOST_HELD_OUT])
+    return stretches(log, RECENT + 1), train, held_out

@@ -7,7 +7,7 @@ from tests.envs.tiny import random_items
 from zsr_sim.envs.fitting import fit
 from zsr_sim.envs.population import HISTORY_LENGTH, MadeUpPopulation, organic
 from zsr_sim.envs.traits import Traits
-from zsr_sim.generation.sequences import Sequences, continuations, stretches, training_log
+from zsr_sim.generation.sequences import Sequences, continuations, last_pages, stretches, training_log
 from zsr_sim.interactions import Interactions
 
 
@@ -52,6 +52,17 @@ def test_number_of_cuts(per_user: int, minimum: int, cuts: int) -> None:
     found = continuations(_log(list(range(7))), 2, per_user, minimum)
     assert len(found) == cuts
     assert len({tuple(history) for history in found.histories.tolist()}) == cuts  # no cut twice
+
+
+def test_last_pages_of_a_hand_made_log() -> None:
+    """Of the users who are named, the last page goes to one side; the first item of each stays on the other."""
+    log = _log([10, 11, 12, 13, 14], [20, 21, 22], [30, 31, 32, 33], [40, 41])
+    held_out, rest = last_pages(log, 3, np.array([0, 1, 3]))
+    assert _recent(held_out) == [[10, 11], [20], [40]]
+    assert held_out.targets.tolist() == [[12, 13, 14], [21, 22, -1], [41, -1, -1]]
+    assert held_out.targets.dtype == np.int32
+    assert rest.items.tolist() == [10, 11, 20, 30, 31, 32, 33, 40]
+    assert rest.starts.tolist() == [0, 2, 3, 7, 8]  # user codes stay
 
 
 def test_stretches_of_a_hand_made_log() -> None:

@@ -10,8 +10,8 @@ from zsr_sim.generation.softmax import cross_entropy
 
 _SOFTMAX_ITEMS = 20_000  # of more known items, the batch's own and a sample stand for all
 _SAMPLE = 1024
-_RESIDUAL_DROPOUT = 0.3
-_TEXT_ONLY = 0.33  # share of the batches in which all items are told apart by their texts alone
+_RESIDUAL_DROPOUT = 0.2
+_TEXT_ONLY = 0.15  # share of the batches in which all items are told apart by their texts alone
 
 
 def next_item_loss(

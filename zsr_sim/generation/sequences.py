@@ -46,6 +46,21 @@ def continuations(log: Interactions, slate_size: int, per_user: int = 6, minimum
     return Sequences(log.items_before(begin + cut, HISTORY_LENGTH), targets.astype(np.int32))
 
 
+def last_pages(log: Interactions, slate_size: int, users: NDArray[np.int64]) -> tuple[Sequences, Interactions]:
+    """What these users, codes of two interactions or more, consumed last: a page of each, and the log without it.
+
+    Somebody with no more than a page keeps the first item.
+    """
+    ends = log.starts[users + 1]
+    first = np.maximum(ends - slate_size, log.starts[users] + 1)  # (n,), rows of the log
+    rows = first[:, None] + np.arange(slate_size)[None, :]  # (n, slate_size)
+    there = rows < ends[:, None]
+    targets = np.where(there, log.items[np.minimum(rows, len(log) - 1)], -1).astype(np.int32)
+    return Sequences(log.items_before(first, HISTORY_LENGTH), targets), log.take(
+        np.delete(np.arange(len(log)), rows[there])
+    )
+
+
 def stretches(log: Interactions, length: int) -> NDArray[np.int32]:
     """Users' logs in stretches of up to `length` items that overlap by one, int32 (n, length), padded left with -1.
 

@@ -40,6 +40,7 @@ _LOG = logging.getLogger(__name__)
 _DROPOUT = 0.4
 _RESIDUAL_DECAY = 0.01  # AdamW's weight decay of the residuals: items with little data stay near their text
 _WARM_UP = 50  # steps in which the learning rate rises
+_CAREFUL = 20  # times slower than the likelihood alone do adversary and feedback change the generator
 _ADVERSARY = 0.2  # weight of the discriminator's word in adversarial steps
 _LIKELIHOOD_PULL = 1.0  # weight of the likelihood in adversarial steps: keeps the generator from collapsing
 _TOLERANCE = 0.05  # nats by which the adversary may cost held-out likelihood before it is stopped
@@ -57,8 +58,8 @@ class GanTrainer:
     """Trains a generator and a discriminator on sequences; all randomness comes from `seed`.
 
     log: int32 (n, length), stretches of users' logs (`sequences.stretches`), for the likelihood of every next item.
-    train, held_out: pairs of history and continuation, of different users, for everything else. before_adversary: after
-    `run`, both players as the adversarial steps found them.
+    train, held_out: pairs of history and continuation, for everything else; the log lacks what is held out.
+    before_adversary: after `run`, both players as the adversarial steps found them.
     """
 
     KEPT: ClassVar[tuple[str, ...]] = (
@@ -106,8 +107,8 @@ class GanTrainer:
         """
         likelihood, adversarial = self.settings.likelihood_steps, self.settings.adversarial_steps
         total = likelihood + 2 * adversarial
-        figures = {"held_out_nll_start": self.held_out_nll()}
-        figures["held_out_nll"] = self._pre_train(total, figures, report)
+        figures = {"held_out_nll_start": self.held_out_figures()["held_out_nll"]}
+        figures |= self._pre_train(total, figures, report)
         for step in range(adversarial):  # the discriminator first learns to tell, alone
             figures["discriminator_accuracy"] = self._learn_to_judge(step)
             if (step + 1) % _LOOK == 0 and step + 1 < adversarial:
@@ -121,36 +122,40 @@ class GanTrainer:
         self._adversarial(likelihood + adversarial, total, figures, report)
         self._pre_trained = copy.deepcopy(self.gan.generator)
         self.calibrate()
-        return figures | self.monitors() | {"held_out_nll": self.held_out_nll()}
+        return figures | self.monitors() | self.held_out_figures()
 
-    def _pre_train(self, total: int, figures: dict[str, float], report: Report) -> float:
-        """Learn by likelihood; keeps the weights that were best on held-out sequences and returns their loss, nats."""
-        best, good = math.inf, self.gan.generator.state_dict()
+    def _pre_train(self, total: int, figures: dict[str, float], report: Report) -> dict[str, float]:
+        """Learn by likelihood; keeps the weights that ranked held-out items best and returns `held_out_figures`.
+
+        By likelihood the last steps may look harmful where ranking still becomes better: they make a model too sure.
+        """
+        best, good = {"held_out_mrr": -1.0}, self.gan.generator.state_dict()
         steps = self.settings.likelihood_steps
         try:
             for step in range(steps):
                 self._learn_likelihood(step, steps)
                 if (step + 1) % max(steps // 10, 1) == 0 or step + 1 == steps:
-                    now = self.held_out_nll()
-                    report(step + 1, total, figures | {"held_out_nll": now})
-                    if now < best:
+                    now = self.held_out_figures()
+                    report(step + 1, total, figures | now)
+                    if now["held_out_mrr"] > best["held_out_mrr"]:
                         best, good = now, copy.deepcopy(self.gan.generator.state_dict())
         except Diverged as error:
-            if best == math.inf:
+            if "held_out_nll" not in best:
                 raise InputError(
                     f"the generator's training diverged at once ({error}); lower it with --set "
                     f"generator.learning_rate={self.settings.learning_rate / 10:g}"
                 ) from None
             _LOG.warning(
                 "the generator's likelihood training diverged (%s); it goes on with the weights that were best on "
-                "held-out sequences, %.3f nats per item. A lower generator.learning_rate may avoid it.", error, best,
+                "held-out sequences, %.3f nats per item. A lower generator.learning_rate may avoid it.",
+                error, best["held_out_nll"],
             )  # fmt: skip
         self.gan.generator.load_state_dict(good)
         return best
 
     def _adversarial(self, done: int, total: int, figures: dict[str, float], report: Report) -> None:
         for group in self._generator_steps.param_groups:
-            group["lr"] = self.settings.learning_rate / 10
+            group["lr"] = self.settings.learning_rate / _CAREFUL
         limit = figures["held_out_nll"] + _TOLERANCE
         good, judge = (copy.deepcopy(net.state_dict()) for net in (self.gan.generator, self.gan.discriminator))
         for step in range(self.settings.adversarial_steps):
@@ -164,7 +169,7 @@ class GanTrainer:
                 continue
             if not why:
                 self.calibrate()
-                figures |= {"held_out_nll": self.held_out_nll()} | self.monitors()
+                figures |= self.held_out_figures() | self.monitors()
                 report(done + step + 1, total, figures)
                 why = self._unhealthy(figures, limit)
             if why:
@@ -210,25 +215,26 @@ class GanTrainer:
         return figures | {"acceptance": float(accepted.double().mean())}
 
     @torch.inference_mode()
-    def held_out_nll(self) -> float:
-        """Mean negative log-likelihood of a held-out item among the whole catalogue, nats."""
-        items = self.gan.generator.items(self.table)
-        rows = torch.arange(len(self.held_out.items)).split(256)
-        losses = [self._continued(items, self.held_out.take(part)) for part in rows]
-        return float(torch.cat(losses).mean())
+    def held_out_figures(self) -> dict[str, float]:
+        """How well a held-out item is foretold among the whole catalogue.
+
+        held_out_nll: mean negative log-likelihood, nats. held_out_mrr: mean of 1 / rank; ties count against it.
+        """
+        items, losses, ranks = self.gan.generator.items(self.table), [], []
+        for rows in torch.arange(len(self.held_out.items)).split(256):
+            data = self.held_out.take(rows)
+            points = self.gan.generator(items, torch.cat([data.consumed, data.items[:, :-1]], dim=1))
+            points = points[:, -data.items.shape[1] :][data.mask]  # (k, HIDDEN)
+            logits, targets = points @ items.points.T + items.bias, data.items[data.mask]
+            losses.append(nn.functional.cross_entropy(logits, targets, reduction="none"))
+            ranks.append((logits >= logits.gather(1, targets[:, None])).sum(dim=1))
+        mrr = (1 / torch.cat(ranks)).mean()
+        return {"held_out_nll": float(torch.cat(losses).mean()), "held_out_mrr": float(mrr)}
 
     @torch.inference_mode()
     def _judge(self, data: Batch) -> Tensor:
         logits = self.gan.discriminator(data.pooled, self.table.vectors[data.items])  # (n, slate)
         return torch.sigmoid((logits * data.mask).sum(dim=1) / data.mask.sum(dim=1))
-
-    def _continued(self, items: Items, data: Batch) -> Tensor:
-        """Losses of the real items of continuations (those under the mask), one each, among the whole catalogue."""
-        points = self.gan.generator(items, torch.cat([data.consumed, data.items[:, :-1]], dim=1))
-        points = points[:, -data.items.shape[1] :][data.mask]  # (k, HIDDEN)
-        return nn.functional.cross_entropy(
-            points @ items.points.T + items.bias, data.items[data.mask], reduction="none"
-        )
 
     def _noise(self, n: int) -> Tensor:
         return torch.randn(n, NOISE, generator=self.rng)
@@ -329,7 +335,7 @@ class GanTrainer:
         liked = taken.sum(dim=1) > taken.sum(dim=1).mean()
         behaviour, sums = copy.deepcopy(self.gan.generator), {"feedback_gain": 0.0, "feedback_divergence": 0.0}
         for group in self._generator_steps.param_groups:
-            group["lr"] = self.settings.learning_rate / 10
+            group["lr"] = self.settings.learning_rate / _CAREFUL
         for _ in range(steps):
             rows = torch.randint(len(pages), (self.settings.batch_size,), generator=self.rng)
             gain, divergence = self._better(behaviour, data.take(rows), worth[rows])
