@@ -17,7 +17,7 @@ from zsr_sim.envs.likings import PLEASURES, LikingModel, learn_likings
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.population import HISTORY_LENGTH, FittedPopulation, click_level
 from zsr_sim.envs.tastes import TasteModel, learn_tastes
-from zsr_sim.envs.traits import Trait, Traits
+from zsr_sim.envs.traits import TRAIT_NAMES, Traits
 from zsr_sim.errors import InputError
 from zsr_sim.interactions import Interactions, id_keys
 
@@ -216,10 +216,9 @@ def _settled(traits: Traits, found: dict[str, Estimate]) -> tuple[Traits, tuple[
     used = {name: estimate for name, estimate in found.items() if name not in kept and estimate.fitted}
     settled = traits.replace(**{name: estimate.value for name, estimate in used.items()})
     lines = []
-    for trait in Trait:
-        name = trait.name.lower()
-        value = settled.base_click_rate if trait is Trait.CLICK_BIAS else float(getattr(settled, name))
-        name = "base_click_rate" if trait is Trait.CLICK_BIAS else name
+    for name in TRAIT_NAMES:
+        value = settled.base_click_rate if name == "click_bias" else float(getattr(settled, name))
+        name = "base_click_rate" if name == "click_bias" else name
         if name in used:
             lines.append(used[name])
         elif name in kept:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,14 +29,18 @@ class Rules(NamedTuple):
     dwell: float
 
 
-class Fact(IntEnum):
+class _Facts(NamedTuple):
     """Columns of `ItemColumns.facts`."""
 
-    APPEAL = 0
-    QUALITY = 1
-    TOPIC = 2
-    RELEASED = 3
-    EXPIRES = 4
+    APPEAL: int = 0
+    QUALITY: int = 1
+    TOPIC: int = 2
+    RELEASED: int = 3
+    EXPIRES: int = 4
+
+
+Fact = _Facts()
+"""Each column; plain numbers, as `Trait` is."""
 
 
 class ItemColumns(NamedTuple):

@@ -7,8 +7,7 @@ them. `Traits` says how these numbers are spread over users.
 from __future__ import annotations
 
 import functools
-from enum import IntEnum
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,41 +16,45 @@ from pydantic import BaseModel, ConfigDict, Field
 from zsr_sim.envs.noise import Purpose, normals
 
 
-class Trait(IntEnum):
-    """Columns of `Users.traits`. Values are part of every seed's meaning: append only."""
+class _Columns(NamedTuple):
+    """Of `Users.traits`. Values are part of every seed's meaning: append only."""
 
-    CLICK_BIAS = 0
-    BOREDOM = 1
-    LEAVE_BIAS = 2
-    AFFINITY_WEIGHT = 3
-    APPEAL_WEIGHT = 4
-    REPEAT_PENALTY = 5
-    SEASON_WEIGHT = 6
-    EXAMINATION_DECAY = 7
-    CONTINUE_AFTER_CLICK = 8
-    LIKE_RATE = 9
-    LIKE_SLOPE = 10
-    PURCHASE_RATE = 11
-    PURCHASE_SLOPE = 12
-    PURCHASE_DELAY = 13
-    DWELL = 14
-    DWELL_SLOPE = 15
-    DWELL_NOISE = 16
-    DRIFT_RATE = 17
-    AVERSION_RATE = 18
-    BOREDOM_MEMORY = 19
-    BOREDOM_DAY_MEMORY = 20
-    SATISFACTION_MEMORY = 21
-    QUALITY_SHARE = 22
-    QUALITY_SLOPE = 23
-    LEAVE_SLOPE = 24
-    PATIENCE = 25
-    PATIENCE_GAIN = 26
-    RETURN_RATE = 27
-    RETURN_SLOPE = 28
+    CLICK_BIAS: int = 0
+    BOREDOM: int = 1
+    LEAVE_BIAS: int = 2
+    AFFINITY_WEIGHT: int = 3
+    APPEAL_WEIGHT: int = 4
+    REPEAT_PENALTY: int = 5
+    SEASON_WEIGHT: int = 6
+    EXAMINATION_DECAY: int = 7
+    CONTINUE_AFTER_CLICK: int = 8
+    LIKE_RATE: int = 9
+    LIKE_SLOPE: int = 10
+    PURCHASE_RATE: int = 11
+    PURCHASE_SLOPE: int = 12
+    PURCHASE_DELAY: int = 13
+    DWELL: int = 14
+    DWELL_SLOPE: int = 15
+    DWELL_NOISE: int = 16
+    DRIFT_RATE: int = 17
+    AVERSION_RATE: int = 18
+    BOREDOM_MEMORY: int = 19
+    BOREDOM_DAY_MEMORY: int = 20
+    SATISFACTION_MEMORY: int = 21
+    QUALITY_SHARE: int = 22
+    QUALITY_SLOPE: int = 23
+    LEAVE_SLOPE: int = 24
+    PATIENCE: int = 25
+    PATIENCE_GAIN: int = 26
+    RETURN_RATE: int = 27
+    RETURN_SLOPE: int = 28
 
 
+Trait = _Columns()
+"""Column of each trait; plain numbers, since code for a GPU takes no other index (numba-cuda 0.30)."""
 N_TRAITS = len(Trait)
+TRAIT_NAMES = [name.lower() for name in Trait._fields]
+"""Of each column, as `Traits` has it."""
 _SIGNED = {Trait.CLICK_BIAS, Trait.LEAVE_BIAS}
 _SHARES = {
     Trait.CONTINUE_AFTER_CLICK, Trait.LIKE_RATE, Trait.PURCHASE_RATE, Trait.DRIFT_RATE, Trait.AVERSION_RATE,
@@ -169,7 +172,7 @@ class Traits(BaseModel):
 
     def typical(self) -> dict[str, float]:
         """Typical value of each trait by its name in lower case; without click bias, which follows from the rate."""
-        return {t.name.lower(): getattr(self, t.name.lower()) for t in Trait if t is not Trait.CLICK_BIAS}
+        return {name: getattr(self, name) for name in TRAIT_NAMES if name != "click_bias"}
 
 
 def draw_traits(traits: Traits, seed: int, keys: NDArray[np.int64], click_bias: float) -> NDArray[np.float32]:
@@ -182,21 +185,21 @@ def draw_traits(traits: Traits, seed: int, keys: NDArray[np.int64], click_bias: 
     out[:, Trait.CLICK_BIAS] = click_bias
     first = normals(seed, keys, 0, Purpose.TRAITS, 3).astype(np.float32)  # (n, 3)
     for trait, sd in spread:
-        z = first[:, trait] if trait < 3 else normals(seed, keys, int(trait), Purpose.OTHER_TRAITS, 1)[:, 0]
+        z = first[:, trait] if trait < 3 else normals(seed, keys, trait, Purpose.OTHER_TRAITS, 1)[:, 0]
         out[:, trait] = _spread(trait, out[:, trait], sd * z.astype(np.float32))
     return out
 
 
 @functools.lru_cache(maxsize=16)
-def _distributions(traits: Traits) -> tuple[NDArray[np.float32], list[tuple[Trait, np.float32]]]:
+def _distributions(traits: Traits) -> tuple[NDArray[np.float32], list[tuple[int, np.float32]]]:
     """Typical values, float32 (N_TRAITS,), click bias apart, and the spread of the traits in which users differ."""
     values = {"click_bias": 0.0} | traits.typical()
-    typical = np.array([values[trait.name.lower()] for trait in Trait], dtype=np.float32)
-    spread = [(trait, np.float32(getattr(traits, trait.name.lower() + "_sd"))) for trait in Trait]
+    typical = np.array([values[name] for name in TRAIT_NAMES], dtype=np.float32)
+    spread = [(trait, np.float32(getattr(traits, name + "_sd"))) for trait, name in enumerate(TRAIT_NAMES)]
     return typical, [(trait, sd) for trait, sd in spread if sd]
 
 
-def _spread(trait: Trait, typical: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
+def _spread(trait: int, typical: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
     if trait in _SIGNED:
         return np.asarray(typical + shift)
     if trait in _SHARES:

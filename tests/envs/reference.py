@@ -69,7 +69,7 @@ def _step_user(
 ) -> None:
     items, users, s, step = world.items, state.users, len(slate), int(state.steps[i])
     key = (state.seeds[i : i + 1], users.ids[i : i + 1], state.steps[i : i + 1])
-    t = {trait.name: float(users.traits[i, trait]) for trait in Trait}
+    t = {name: float(value) for name, value in zip(Trait._fields, users.traits[i], strict=True)}
     topics, quality = items.topics[slate], items.quality[slate].astype(float)
     cosines = state.tastes[i].astype(float) @ items.vectors[slate].astype(float).T  # (interests, slate)
     season = np.cos(2 * np.pi * (step % world.season_period / world.season_period - topics / items.n_topics))

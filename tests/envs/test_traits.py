@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from scipy import stats
 from scipy.special import logit
 
-from zsr_sim.envs.traits import N_TRAITS, Trait, Traits, draw_traits
+from zsr_sim.envs.traits import N_TRAITS, TRAIT_NAMES, Trait, Traits, draw_traits
 
 IDS = np.arange(4000) * 7
 SPREAD = Traits.model_validate(
@@ -14,7 +14,7 @@ SPREAD = Traits.model_validate(
     | {"aversion_rate": 0.2, "season_weight": 1.0, "continue_after_click": 0.4, "patience": 5.0, "return_rate": 0.3}
     | {"quality_share": 0.5, "purchase_delay": 2.0}
 )
-SHARES = {trait for trait in Trait if 0 < getattr(SPREAD, trait.name.lower(), 9.0) < 1} - {
+SHARES = {trait for trait, name in enumerate(TRAIT_NAMES) if 0 < getattr(SPREAD, name, 9.0) < 1} - {
     Trait.EXAMINATION_DECAY, Trait.LIKE_SLOPE, Trait.PURCHASE_SLOPE, Trait.APPEAL_WEIGHT, Trait.DWELL_NOISE,
     Trait.DWELL_SLOPE, Trait.PATIENCE_GAIN,
 }  # fmt: skip
@@ -24,13 +24,13 @@ def test_every_trait_has_its_distribution_and_all_are_independent() -> None:
     rows = draw_traits(SPREAD, 3, IDS, -4.0).astype(float)
     assert rows.shape == (4000, N_TRAITS)
     z = np.empty_like(rows)
-    for trait in Trait:
-        typical = -4.0 if trait is Trait.CLICK_BIAS else getattr(SPREAD, trait.name.lower())
+    for trait, name in enumerate(TRAIT_NAMES):
+        typical = -4.0 if name == "click_bias" else getattr(SPREAD, name)
         link = logit if trait in SHARES else np.log
         if trait in (Trait.CLICK_BIAS, Trait.LEAVE_BIAS):
             link = np.asarray
         z[:, trait] = (link(rows[:, trait]) - link(typical)) / 0.5
-        assert stats.kstest(z[:, trait], "norm").pvalue > 1e-3, trait
+        assert stats.kstest(z[:, trait], "norm").pvalue > 1e-3, name
     correlations = np.corrcoef(z.T)[np.triu_indices(N_TRAITS, 1)]
     assert np.abs(correlations).max() < 4.5 / np.sqrt(4000)
 
@@ -45,7 +45,7 @@ def test_a_row_is_a_function_of_the_key_and_traits_do_not_move_each_other() -> N
 
 def test_what_is_switched_off_is_off_for_every_user() -> None:
     signed = {Trait.CLICK_BIAS, Trait.LEAVE_BIAS}
-    off = SPREAD.replace(**{trait.name.lower(): 0.0 for trait in Trait if trait not in signed})
+    off = SPREAD.replace(**{name: 0.0 for trait, name in enumerate(TRAIT_NAMES) if trait not in signed})
     rows = draw_traits(off, 3, IDS, -4.0)
     assert not np.delete(rows, sorted(signed), axis=1).any()
     full = draw_traits(SPREAD.replace(satisfaction_memory=1.0), 3, IDS, -4.0)
@@ -53,8 +53,8 @@ def test_what_is_switched_off_is_off_for_every_user() -> None:
 
 
 def test_every_trait_has_a_typical_value_and_a_spread() -> None:
-    names = {trait.name.lower() for trait in Trait} - {"click_bias"} | {"base_click_rate"}
-    spreads = {trait.name.lower() + "_sd" for trait in Trait}
+    names = set(TRAIT_NAMES) - {"click_bias"} | {"base_click_rate"}
+    spreads = {name + "_sd" for name in TRAIT_NAMES}
     assert set(Traits.model_fields) == names | spreads
     assert Traits().typical().keys() == names - {"base_click_rate"}
     assert all(field.description for name, field in Traits.model_fields.items() if name in names)

@@ -65,7 +65,7 @@ def same_users(
     return Users(ids, ids, tastes, row, histories)
 
 
-def with_trait(users: Users, trait: Trait, value: float | NDArray[np.float32]) -> Users:
+def with_trait(users: Users, trait: int, value: float | NDArray[np.float32]) -> Users:
     """The same users, but for one trait."""
     traits = users.traits.copy()
     traits[:, trait] = value
