@@ -46,8 +46,8 @@ class People:
         codes = np.flatnonzero(np.diff(log.starts) >= min_interactions)
         if len(codes) < 20:
             raise InputError(
-                f"{len(codes)} users have {min_interactions} interactions or more; "
-                f"at least 20 are needed to fit a population"
+                f"{len(codes)} users have {min_interactions} interactions or more; at least 20 are needed to fit a "
+                "population. Use a longer log, or make users up beside it: --set world.users=made-up"
             )
         keys = id_keys([log.user_ids[code] for code in codes])
         order = np.argsort(keys, kind="stable")
@@ -132,7 +132,8 @@ def _weights(model: TasteModel, log: Interactions, people: People, seed: int, n_
     new = ~np.isin(base[last][:, None] + rows, np.delete(base + log.items, last))  # (n, 21)
     if new[:, 0].sum() < 20:
         raise InputError(
-            f"the last item of {new[:, 0].sum()} users is new to them; at least 20 are needed to fit a population"
+            f"the last item of {new[:, 0].sum()} users is new to them; at least 20 are needed to fit a population. "
+            "Use a longer log, or make users up beside it: --set world.users=made-up"
         )
     tastes = model.interests(log.items, people.starts, last, n_interests)
     x = np.stack([nearest(tastes, model.vectors[rows]), model.appeal[rows], np.ones(rows.shape)], axis=2)  # (n, 21, 3)

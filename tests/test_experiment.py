@@ -11,6 +11,7 @@ from tests.small_data import small_settings, write_impressions, write_items, wri
 from zsr_sim.agents.baselines import Random
 from zsr_sim.agents.oracle import OracleMyopic
 from zsr_sim.agents.protocol import CheckedAgent
+from zsr_sim.config import with_users
 from zsr_sim.encoders.cache import FOLDER_VARIABLE
 from zsr_sim.envs.replicates import bootstrap
 from zsr_sim.envs.traits import Trait
@@ -37,6 +38,20 @@ def test_another_world_is_made_of_a_sample_of_the_same_people(tmp_path: Path) ->
     assert len(other.log.user_ids) > len(set(other.log.user_ids))
     assert not np.array_equal(other.world.items.quality, plain.world.items.quality)
     np.testing.assert_array_equal(other.vectors, plain.vectors)
+
+
+def test_users_can_be_made_up_beside_a_log_too_small_to_fit(tmp_path: Path) -> None:
+    """What strategies may learn from is the whole log, then: none of its people visits."""
+    write_items(tmp_path / "data")
+    (tmp_path / "data" / "interactions.csv").write_text("user_id,item_id,timestamp\nu,i01,1\nu,i02,2\nv,i02,3\n")
+    with pytest.raises(InputError, match="0 users have 5 interactions or more"):
+        make_scene(tmp_path / "data", WORLD)
+    scene = make_scene(tmp_path / "data", with_users(WORLD, "made-up"))
+    assert list(scene.log.user_ids) == ["u", "v"]
+    assert scene.retrieval.popularity.nonzero()[0].tolist() == [1, 2]
+    assert not scene.fitted
+    assert scene.trust.startswith("These users are made up, the log was not fitted.")
+    assert (scene.train.people, scene.test.people) == (None, None)
 
 
 def test_other_worlds_need_a_log(tmp_path: Path) -> None:

@@ -35,9 +35,9 @@ class WorldSettings(Traits):
 
     name: str = "standard"
     """Named world."""
-    users: Annotated[str, Field(pattern="^(laws|(llm|distilled)(:.+)?)$")] = "laws"
-    """What attracts them: laws fitted or made up, a language model's answers ("llm", "llm:MODEL"), or laws distilled
-    from these ("distilled")."""
+    users: Annotated[str, Field(pattern="^(laws|made-up|(llm|distilled)(:.+)?)$")] = "laws"
+    """What attracts them: laws, fitted where there is a log ("laws") or made up in any case ("made-up"), a language
+    model's answers ("llm", "llm:MODEL"), or laws distilled from these ("distilled")."""
     choice: Literal["position", "cascade", "logit"] = "position"
     """How a page is looked at: each place on its own, from top to bottom until a click, or one item of all."""
     slate_size: Annotated[int, Field(ge=1)] = 10
@@ -123,6 +123,7 @@ class HistorySettings(_Strict):
         return template
 
 
+MADE_UP = "made-up"  # users who are not fitted, whether there is a log or not
 POOLED = HistorySettings()  # type: ignore[call-arg]  # all fields have defaults
 
 
@@ -131,7 +132,7 @@ def with_users(settings: WorldSettings, users: str) -> WorldSettings:
     try:
         return WorldSettings.model_validate(settings.model_dump() | {"users": users})
     except ValidationError:
-        known = "'laws', 'llm', 'distilled', or a model after a colon such as 'llm:smollm2'"
+        known = "'laws', 'made-up', 'llm', 'distilled', or a model after a colon such as 'llm:smollm2'"
         raise InputError(f"users is {users!r}; one of {known} expected") from None
 
 

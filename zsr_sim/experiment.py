@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.config import POOLED, HistorySettings, WorldSettings
+from zsr_sim.config import MADE_UP, POOLED, HistorySettings, WorldSettings
 from zsr_sim.datasets import Dataset, load
 from zsr_sim.encoders.cache import EncodeReport, VectorCache, encode_texts
 from zsr_sim.encoders.histories import Items, make_history
@@ -82,7 +82,7 @@ class Scene:
     @property
     def fitted(self) -> bool:
         """Whether the users come from a log."""
-        return self.dataset.interactions is not None
+        return self.dataset.interactions is not None and self.settings.users != MADE_UP
 
     @property
     def trust(self) -> str:
@@ -90,9 +90,9 @@ class Scene:
         if self.asked is not None:
             return self.asked.trust
         if not self.fitted:
+            why = "the log was not fitted" if self.dataset.interactions is not None else "no log was given"
             return (
-                "These users are made up, no log was given. A rehearsal, not evidence; "
-                "--data with a log of your own comes next."
+                f"These users are made up, {why}. A rehearsal, not evidence; a log of your own, fitted, comes next."
                 + ("" if not self.shown else " Position bias and click level are those of the logged pages.")
             )
         fitted = [line.name for line in self.fit_report if line.fitted]
@@ -236,7 +236,7 @@ def make_scene(
         max_gap=settings.max_gap,
     )
     asked: AskedUsers | None = None
-    if settings.users != "laws":
+    if settings.users not in ("laws", MADE_UP):
         from zsr_sim.readers.scene import ask_users  # only who asks for it waits for it
 
         level = population.traits.base_click_rate
@@ -261,11 +261,11 @@ def joined_by(
 def population_of(
     items: WorldItems, log: Interactions | None, settings: WorldSettings, shown: Mapping[str, Estimate], seed: int
 ) -> MadeUpPopulation | FittedPopulation:
-    """Users of a log, or made up (by `seed`) where there is none; items: as their texts place them.
+    """Users of a log, or made up (by `seed`) where there is none or they are to be; items: as their texts place them.
 
     shown: what logged pages say of users; what is explicitly set counts more.
     """
-    if log is None:
+    if log is None or settings.users == MADE_UP:
         known = {name: line.value for name, line in shown.items() if name not in settings.model_fields_set}
         return MadeUpPopulation.create(items, settings.model_copy(update=known), seed, settings.interests)
     given = "quality_correlation" in settings.model_fields_set

@@ -14,7 +14,7 @@ import numpy as np
 from zsr_sim.agents.protocol import AgentError
 from zsr_sim.commands.job import Setup
 from zsr_sim.commands.rankers import Ranker, find_rankers, knows_the_log
-from zsr_sim.config import Settings
+from zsr_sim.config import MADE_UP, Settings, with_users
 from zsr_sim.console import Phases, Screen, aligned
 from zsr_sim.envs.population import FittedPopulation
 from zsr_sim.errors import InputError
@@ -73,7 +73,10 @@ def evaluate_ranking(question: Question, out: Path | None, screen: Screen) -> di
     settings = question.settings()
     rankers = find_rankers(question.agents)
     with Phases(screen) as phases:
-        scene = make_scene(question.data, settings.world, question.encoder, phases.encoding)
+        # Who is not trained in the loop, now or in a run of its own, needs no users: then none are fitted.
+        looped = any(ranker.in_the_loop or ranker.run for ranker in rankers)
+        world = settings.world if looped else with_users(settings.world, MADE_UP)
+        scene = make_scene(question.data, world, question.encoder, phases.encoding)
     ground = ground_of(scene, question)
     protocols, seconds = try_protocols(scene, ground, rankers, question, settings, screen)
     results: dict[str, Any] = {

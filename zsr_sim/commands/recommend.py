@@ -17,6 +17,7 @@ from zsr_sim.agents.protocol import AgentError, CheckedAgent, Explaining, Scorin
 from zsr_sim.catalogue import Catalogue
 from zsr_sim.commands.job import Setup
 from zsr_sim.commands.rankers import find_ranker
+from zsr_sim.config import MADE_UP, with_users
 from zsr_sim.console import Phases, Screen
 from zsr_sim.datasets.histories import NOBODY, Histories, read_candidates, read_histories, read_profiles
 from zsr_sim.datasets.tables import SUFFIXES
@@ -72,7 +73,9 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
             f"--agent {ranker.label} --out runs/NAME first, then name that run folder"
         )
     with Phases(screen) as phases:
-        scene = make_scene(request.data, settings.world, request.encoder, phases.encoding)
+        # Who is not trained in the loop needs no users, so none are fitted.
+        world = settings.world if ranker.in_the_loop else with_users(settings.world, MADE_UP)
+        scene = make_scene(request.data, world, request.encoder, phases.encoding)
         histories, texts = _people(request, scene)
         scene, allowed = _scene_of_candidates(_whole_log(scene), request)
         scene = scene.reading(settings.history)

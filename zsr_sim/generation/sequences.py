@@ -78,9 +78,14 @@ def stretches(log: Interactions, length: int) -> NDArray[np.int32]:
 
 
 def training_log(population: Population, log: Interactions | None, users: int = 4000, length: int = 30) -> Interactions:
-    """What the training users consumed before any recommender: their part of the log, or made-up users' own choices."""
+    """What was consumed before any recommender.
+
+    By the training users of a log, by all of its users where none are fitted, by made-up users where there is no log.
+    """
     if log is not None and isinstance(population, FittedPopulation):
         return log.of_users(population.codes[population.codes >= 0])
+    if log is not None:
+        return log
     if not isinstance(population, MadeUpPopulation):
         raise TypeError(f"a population without a log must be made up, got {type(population).__name__}")
     ids = np.arange(users, dtype=np.int64) + 2**39  # far from the ids that visits use
