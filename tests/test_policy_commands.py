@@ -139,11 +139,13 @@ def test_missing_propensities_are_estimated_and_that_is_said(facts: dict[str, An
 
 def test_estimated_propensities_of_even_draws_are_even(facts: dict[str, Any]) -> None:
     """Each of 60 items equally likely at each position: the mean weight of a random target stays near 1."""
-    write("even.csv", agent="random")
-    frame = pd.read_csv("even.csv", dtype=str).drop(columns=["propensity", "slate_propensity", "prefix_propensity"])
+    write("logs/of/even.csv", agent="random")  # in folders that are not there yet
+    frame = pd.read_csv("logs/of/even.csv", dtype=str).drop(
+        columns=["propensity", "slate_propensity", "prefix_propensity"]
+    )
     assert frame["item_id"].nunique() == N_ITEMS
     frame.to_csv("even-bare.csv", index=False)
-    words = ("--data", "data", "--histories", "even.histories.csv", "--draws", "100")
+    words = ("--data", "data", "--histories", "new/even.histories.csv", "--draws", "100")
     found = evaluate("even-bare.csv", "--agent", "random", *words)
     position = found["targets"]["random"]["diagnostics"]["position"]
     assert position["mean_weight"] == pytest.approx(1, abs=0.15)
@@ -168,6 +170,7 @@ def test_what_cannot_be_is_told(facts: dict[str, Any], words: tuple[str, ...], m
 
 def test_a_log_that_cannot_be(facts: dict[str, Any]) -> None:
     assert "expected a name that ends in" in write("log.txt", code=2).output
+    assert "a file in a folder is expected" in write("log.parquet/log.csv", code=2).output
     assert "has to be trained first" in write("x.csv", agent="policy-gradient", code=2).output
     if importlib.util.find_spec("minari") is None:
         assert "pip install 'zsr-sim[minari]'" in write("x.csv", "--minari", "a/b-v0", code=2).output

@@ -253,8 +253,18 @@ def load_checkpoint(folder: Path, name: str, among: str = CHECKPOINTS) -> tuple[
     return tensors, _read_object(found, "meta.json")
 
 
+def require_file(out: Path) -> None:
+    """Raises InputError where no file can be written at --out."""
+    if out.is_dir() or any(parent.is_file() for parent in out.parents):
+        raise InputError(f"--out {out}: a file in a folder is expected; choose another name")
+
+
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file aside and move it into place: a kill leaves the old file, or none, never half of one."""
+    """Write a file aside and move it into place: a kill leaves the old file, or none, never half of one.
+
+    Its folder is made where there is none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = _beside(path, "unfinished")
     with aside.open("wb") as file:
         file.write(content)

@@ -26,7 +26,7 @@ from zsr_sim.evaluation.off_policy.record import Recording, histories_frame, imp
 from zsr_sim.experiment import Scene, fingerprint, make_scene
 from zsr_sim.learning import learners
 from zsr_sim.log_files import companion, histories_path
-from zsr_sim.runs import write_whole
+from zsr_sim.runs import require_file, write_whole
 
 LUCK = 1 << 41
 """Added to the seed: users of a log meet other luck than those of a training or of a comparison."""
@@ -54,6 +54,7 @@ def write_log(job: LogJob, out: Path, screen: Screen) -> dict[str, Any]:
     Raises InputError, before anything is simulated, for what cannot be.
     """
     facts_path, histories = companion(out, "json"), histories_path(out)
+    require_file(out)
     if job.minari:
         from zsr_sim.evaluation.off_policy.minari_export import require_minari
 

@@ -30,7 +30,7 @@ from zsr_sim.evaluation.next_item import best_items, block_rows, item_scores
 from zsr_sim.experiment import Scene, make_scene
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.interactions import id_keys
-from zsr_sim.runs import write_whole
+from zsr_sim.runs import require_file, write_whole
 
 TOLD = 3  # history items that are named for a recommendation
 
@@ -95,7 +95,6 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
         keys = id_keys(histories.user_ids).tolist()
         raise error.known_as(dict(zip(keys, histories.user_ids, strict=True))) from error
     table = _table(parts, histories, scene.dataset.catalogue)
-    request.out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(request.out, _content(table, suffix, request.out.suffix == ".gz"))
     explained = _explanations(parts, histories, scene.dataset.catalogue) if request.explain else []
     for entry in explained:
@@ -140,8 +139,7 @@ def _suffix(request: Request) -> str:
     for given in (request.histories, request.candidates, request.profiles):
         if given is not None and given.exists() and request.out.exists() and given.samefile(request.out):
             raise InputError(f"--out {request.out} is a file that is read; choose another name")
-    if request.out.is_dir() or any(parent.is_file() for parent in request.out.parents):
-        raise InputError(f"--out {request.out}: a file in a folder is expected; choose another name")
+    require_file(request.out)
     return suffix
 
 
