@@ -42,6 +42,7 @@ def test_each_page_knows_what_came_before_it() -> None:
         ((-0.1, 0.3), [], "inconclusive"),
         ((0.1, 0.3), ["effective sample size 3 of 100 rows"], "inconclusive"),
         ((np.nan, np.nan), [], "inconclusive"),
+        ((np.nan, np.nan), ["effective sample size 1 of 100 rows"], "inconclusive"),
     ],
 )
 def test_the_verdict_rule(ci95: tuple[float, float], faults: list[str], verdict: str) -> None:
@@ -49,3 +50,4 @@ def test_the_verdict_rule(ci95: tuple[float, float], faults: list[str], verdict:
     found, reason = decide("b", "logging policy", "sndr", difference, {"b": faults}, "clicks per page")
     assert found == verdict
     assert ("the log cannot tell (b: effective" in reason) == bool(faults)
+    assert "nan" not in reason

@@ -80,6 +80,8 @@ def decide(
     """Verdict and reason by VERDICT_RULE; faults: what the diagnostics of each policy found."""
     low, high = difference.ci95
     told = f"{best} puts it {difference.value:+.4g} {unit} from {baseline} (95 % interval {low:+.4g} to {high:+.4g})"
+    if not math.isfinite(low + high):
+        told = f"the interval of {best} has no bounds"
     wrong = [f"{name}: {'; '.join(found)}" for name, found in faults.items() if found]
     if wrong:
         return "inconclusive", f"the log cannot tell ({' | '.join(wrong)}); {told}, not to be believed"
