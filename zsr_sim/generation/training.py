@@ -38,7 +38,7 @@ Report = Callable[[int, int, dict[str, float]], None]
 
 _LOG = logging.getLogger(__name__)
 _DROPOUT = 0.4
-_RESIDUAL_DECAY = 0.01  # AdamW's weight decay of the residuals: items with little data stay near their text
+_RESIDUAL_DECAY = 1.0  # AdamW's weight decay of the residuals: items with little data stay near their text
 _WARM_UP = 50  # steps in which the learning rate rises
 _CAREFUL = 20  # times slower than the likelihood alone do adversary and feedback change the generator
 _ADVERSARY = 0.2  # weight of the discriminator's word in adversarial steps
