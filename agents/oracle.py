@@ -160,7 +160,7 @@ def page_values(
         pool = np.broadcast_to(everything, (len(state.steps), len(world.items)))
     out = np.empty(pool.shape)
     _values(
-        world._columns, world._rules, state.users.traits, state.users.likings, state.tastes, state.boredom,
+        world.columns, world.rules, state.users.traits, state.users.likings, state.tastes, state.boredom,
         state.histories, state.steps, np.ascontiguousarray(pool), out,
     )  # fmt: skip
     if not repeats:

@@ -37,13 +37,13 @@ class AskedWorld(World):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "_rules", self._rules._replace(like=0.0))  # what likes are worth is added below
+        object.__setattr__(self, "rules", self.rules._replace(like=0.0))  # what likes are worth is added below
 
     def step(
         self, state: WorldState, slates: NDArray[np.int32], answers: NDArray[np.float32] | None = None
     ) -> Feedback:
         """As `World.step`; answers that are given are taken and not asked for."""
-        self._check(slates, state)
+        self.check(slates, len(state.steps))
         here = np.flatnonzero(state.present)
         if answers is None:
             answers = np.zeros(slates.shape, dtype=np.float32)

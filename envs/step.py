@@ -1,6 +1,6 @@
 """One page of many users: the laws of `choice.py`, `feedback.py` and `dynamics.py`, applied in order.
 
-The functions up to `_step_user` are about one user, row `i` of every column. They allocate nothing and call nothing
+The functions up to `step_user` are about one user, row `i` of every column. They allocate nothing and call nothing
 that numba could not also compile for a GPU, so that the same functions serve one user, a batch, and a kernel.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from zsr_sim.compiled import bare, batched, fetch, inlined
+from zsr_sim.compiled import bare, batched, fetch, inlined, law
 from zsr_sim.envs.choice import CASCADE, LOGIT, affinity, attraction, cascade_reach, examination, relevance, sigmoid
 from zsr_sim.envs.dynamics import (
     absence,
@@ -248,9 +248,10 @@ def _go_on(
 
 
 @inlined
-def _step_user(
+def step_user(
     i: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, scratch: Scratch
 ) -> None:
+    """One page of user i, who is present. `scratch` is overwritten, but its `remembered` must end in -1."""
     luck, choice, away, _ = uniform4(users.seeds[i], users.ids[i], users.steps[i], _LEAVE, 0)
     delay = min(int(users.traits[i, Trait.PURCHASE_DELAY] + 0.5), MAX_DELAY - 1)
     _judge(i, items, users, page, scratch)
@@ -297,6 +298,12 @@ def _fetch_user(i: int, items: ItemColumns, users: UserColumns, page: PageColumn
     fetch(page.slates, (i + 2, 0))  # this function reads it, two users on
 
 
+@law
+def remembered_places(length: int) -> int:
+    """Length of `Scratch.remembered` for histories of this length."""
+    return -(-length // _COMPARED) * _COMPARED
+
+
 @bare
 def step_some(
     begin: int, end: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, scratch: Scratch
@@ -306,7 +313,7 @@ def step_some(
         if i + 1 < end and users.present[i + 1]:
             _fetch_user(max(i + 1, 0), items, users, page)
         if users.present[i]:
-            _step_user(max(i, 0), items, users, page, rules, scratch)
+            step_user(max(i, 0), items, users, page, rules, scratch)
 
 
 @batched
@@ -317,12 +324,12 @@ def step_all(begin: int, end: int, items: Parts, users: Parts, page: Parts, rule
     what numba asks of a named one takes longer than a page of one user.
     """
     columns, everybody = ItemColumns(*items), UserColumns(*users)
-    s, length = len(columns.log_positions), everybody.histories.shape[1]
+    s, remembered = len(columns.log_positions), remembered_places(everybody.histories.shape[1])
     scratch = Scratch(
         np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s),
         np.zeros(s, dtype=np.int32), np.zeros(s, dtype=np.float32), np.zeros(s, dtype=np.float32),
         np.zeros(s, dtype=np.float32), np.zeros(s, dtype=np.float32), np.zeros(s, dtype=np.bool_),
-        np.zeros(s, dtype=np.int32), np.full(-(-length // _COMPARED) * _COMPARED, -1, dtype=np.int32),
+        np.zeros(s, dtype=np.int32), np.full(remembered, -1, dtype=np.int32),
     )  # fmt: skip
     step_some(begin, end, columns, everybody, PageColumns(*page), Rules(*rules), scratch)
 

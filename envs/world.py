@@ -84,6 +84,15 @@ class WorldState(Columns):
         return out.reshape(len(out), -1)
 
 
+def user_columns(state: WorldState) -> UserColumns:
+    """The arrays of `state` themselves, as the step takes them."""
+    return UserColumns(
+        state.users.ids, state.users.traits, state.seeds, state.steps, state.present, state.tastes, state.boredom,
+        state.satisfaction, state.patience, state.sessions, state.pending, state.histories, state.shown,
+        state.users.likings,
+    )  # fmt: skip
+
+
 @batched
 def _unroll(begin: int, end: int, ring: NDArray[np.int32], steps: NDArray[np.int64], out: NDArray[np.int32]) -> None:
     for i in range(begin, end):
@@ -108,8 +117,8 @@ class World:
     shown_capacity: int = 200
     season_period: int = 40
     max_gap: int = 30
-    _columns: ItemColumns = field(init=False, repr=False, compare=False)  # what the compiled step takes
-    _rules: Rules = field(init=False, repr=False, compare=False)
+    columns: ItemColumns = field(init=False, repr=False, compare=False)  # what the compiled step takes
+    rules: Rules = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.choice not in CHOICES:
@@ -131,8 +140,8 @@ class World:
             np.log(1.0 + np.arange(-(-self.slate_size // LANES) * LANES)), items.pleasures,
         )  # fmt: skip
         rules = Rules(CHOICES[self.choice], self.max_gap, *map(float, self.rewards))
-        object.__setattr__(self, "_columns", columns)
-        object.__setattr__(self, "_rules", rules)
+        object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "rules", rules)
 
     def start(self, users: Users, seeds: int | NDArray[np.uint64]) -> WorldState:
         """The beginning of a visit for each user; `seeds`: one for all, or uint64 (n,).
@@ -180,27 +189,24 @@ class World:
         Raises InputError for slates of another shape or without integers, an item that is not in the catalogue, or an
         item twice on a page (the rows of users who have left are checked, too).
         """
-        self._check(slates, state)
+        self.check(slates, len(state.steps))
         slates = np.ascontiguousarray(slates, dtype=np.int32)
         feedback = Feedback.empty(*slates.shape)
-        users = UserColumns(
-            state.users.ids, state.users.traits, state.seeds, state.steps, state.present, state.tastes, state.boredom,
-            state.satisfaction, state.patience, state.sessions, state.pending, state.histories, state.shown,
-            state.users.likings,
-        )  # fmt: skip
+        users = user_columns(state)
         if answers is None:
             answers = np.empty((0, self.slate_size), dtype=np.float32)
         answers = np.ascontiguousarray(answers, dtype=np.float32)
         page = PageColumns(slates, answers, *vars(feedback).values())
-        step_all(tuple(self._columns), tuple(users), tuple(page), tuple(self._rules), slates)
+        step_all(tuple(self.columns), tuple(users), tuple(page), tuple(self.rules), slates)
         return feedback
 
     def available(self, step: int) -> NDArray[np.bool_]:
         """Which items can be had on page `step` (from 0) of a visit, bool (n_items,): released and not expired."""
         return np.asarray((self.items.released <= step) & (step < self.items.expires))
 
-    def _check(self, slates: NDArray[np.int32], state: WorldState) -> None:
-        expected = (len(state.steps), self.slate_size)
+    def check(self, slates: NDArray[np.int32], n: int) -> None:
+        """Raises InputError as `step` does for slates that n users cannot be shown."""
+        expected = (n, self.slate_size)
         if slates.shape != expected:
             raise InputError(f"slates have shape {slates.shape}, {expected} expected: (users, slate_size)")
         if slates.dtype.kind not in "iu":

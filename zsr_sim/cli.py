@@ -271,6 +271,9 @@ def bench(
     log: Annotated[
         int | None, typer.Option(min=1, metavar="IMPRESSIONS", help="measure `evaluate policy` on a log of so many")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="cpu|cuda", help="with --world: where the users are stepped [cpu]")
+    ] = None,
     repetitions: Annotated[
         int | None, typer.Option(min=1, help="of each measurement [default: 5]", show_default=False)
     ] = None,
@@ -281,7 +284,9 @@ def bench(
     """User-steps per second, encoder texts per second, on this machine; one of the options measures one part alone."""
     from zsr_sim.commands.bench import Request, run_bench
 
-    request = Request(data, repetitions, world, training, histories, encoders, llm_users, log, config, assignments)
+    request = Request(
+        data, repetitions, world, training, histories, encoders, llm_users, log, device, config, assignments
+    )
     found = run_bench(request, screen(as_json))
     say(found, indented(found), as_json)
 

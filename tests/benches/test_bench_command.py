@@ -17,6 +17,8 @@ from zsr_sim.benches.trainings import first_at
         (["--encoders", "--histories"], "one thing at a time, found --histories and --encoders"),
         (["--world", "--log", "10"], "found --world and --log"),
         (["--encoders", "--set", "world.boredom=0"], "bench --encoders has no use for --config and --set"),
+        (["--device", "cuda"], "bench has no use for --device"),
+        (["--world", "static", "--device", "gpu"], "--device is 'gpu'; one of cpu, cuda expected"),
         (["--world", "static", "--data", "books"], "bench --world has no use for --data"),
         (["--log", "10", "--repetitions", "2"], "bench --log has no use for --repetitions"),
         (["--training", "--repetitions", "2"], "bench --training has no use for --repetitions"),

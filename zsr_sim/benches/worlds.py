@@ -15,19 +15,25 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from zsr_sim.benches.rates import spread
 from zsr_sim.config import WorldSettings
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.feedback import RewardWeights
+from zsr_sim.envs.gpu import CudaVisits, find_gpu
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.registration import SLATE_RECOMMENDATION
 from zsr_sim.envs.traits import draw_traits
 from zsr_sim.envs.world import Users, World
+from zsr_sim.errors import InputError, nearest
 
 PAGES = 20
 CASES = {"many": (8192, 10_000), "one": (1, 10_000), "large_catalogue": (8192, 1_000_000)}
 """Users and items of each measurement."""
+CUDA_CASES = {"cuda": (262_144, 10_000), "cuda_large_catalogue": (262_144, 1_000_000)}
+"""The same on a GPU, with users enough to fill it."""
+DEVICES = ("cpu", "cuda")
 SARDINE, SINGLE_STEPS = "sardine/SlateTopK-Bored-v0", 300
 _HISTORY, _CONSUMED = 50, 12
 
@@ -35,16 +41,21 @@ Timed = Callable[[], float]
 """Does the work once; returns user-steps per second."""
 
 
-def bench_world(name: str, repetitions: int, tell: Callable[[str], None]) -> dict[str, Any]:
+def bench_world(name: str, repetitions: int, tell: Callable[[str], None], device: str = "cpu") -> dict[str, Any]:
     """User-steps per second of a named world, one measurement after the other, `repetitions` times over.
 
     Each rate is a median, its minimum and maximum beside it. `tell` is called with what is prepared or measured next.
+    device: one of `DEVICES`; with "cuda", `CUDA_CASES` in place of `CASES`, and InputError where there is no GPU.
     """
+    if device not in DEVICES:
+        raise InputError(f"--device is {device!r}; one of {', '.join(DEVICES)} expected{nearest(device, DEVICES)}")
+    if device == "cuda":
+        find_gpu()
     works: dict[str, Timed] = {}
-    sizes = dict(CASES)
-    for case, (users, items) in CASES.items():
+    sizes = dict(CUDA_CASES if device == "cuda" else CASES)
+    for case, (users, items) in sizes.items():
         tell(f"preparing {case}: {users:,} users, {items:,} items")
-        works[case] = _world_work(WorldSettings.named(name), users, items)
+        works[case] = (_cuda_work if device == "cuda" else _world_work)(WorldSettings.named(name), users, items)
     single: dict[str, Any] = {
         "single": gymnasium.make(SLATE_RECOMMENDATION, world="boredom", n_pool=None, max_episode_steps=100)
     }
@@ -65,7 +76,7 @@ def bench_world(name: str, repetitions: int, tell: Callable[[str], None]) -> dic
         users, items = sizes[case]
         found[case] = spread("user_steps_per_second", values) | {"users": users, "items": items}
     if "sardine" in rates:
-        for case in ("many", "one", "single"):
+        for case in [case for case in rates if case != "sardine"]:
             ratios = [ours / theirs for ours, theirs in zip(rates[case], rates["sardine"], strict=True)]
             found[case]["times_sardine"] = statistics.median(ratios)
     return found
@@ -73,11 +84,7 @@ def bench_world(name: str, repetitions: int, tell: Callable[[str], None]) -> dic
 
 def _world_work(settings: WorldSettings, n: int, n_items: int) -> Timed:
     """Visits of n users to items in all directions; pages are drawn before the clock starts."""
-    generator = np.random.default_rng(0)
-    world = _world(settings, n_items, generator)
-    users = _users(settings, n, world.items, generator)
-    first = generator.integers(0, n_items, (PAGES, n, 1))
-    pages = ((first + 7919 * np.arange(settings.slate_size)) % n_items).astype(np.int32)  # (pages, n, slate)
+    world, users, pages = _visits(settings, n, n_items)
     visits = 1 if n > 1 else 50
 
     def work() -> float:
@@ -92,6 +99,33 @@ def _world_work(settings: WorldSettings, n: int, n_items: int) -> Timed:
         return count / seconds
 
     return work
+
+
+def _cuda_work(settings: WorldSettings, n: int, n_items: int) -> Timed:
+    """The same on a GPU, to which users, items and pages are moved before the clock starts."""
+    world, users, pages = _visits(settings, n, n_items)
+
+    def work() -> float:
+        visits = CudaVisits(world, users, 0)
+        uploaded = [visits.upload(page) for page in pages]
+        visits.wait()
+        begin = time.perf_counter()
+        for page in uploaded:
+            visits.step(page)
+        visits.wait()
+        seconds = time.perf_counter() - begin
+        return int(visits.state().steps.sum()) / seconds
+
+    return work
+
+
+def _visits(settings: WorldSettings, n: int, n_items: int) -> tuple[World, Users, NDArray[np.int32]]:
+    generator = np.random.default_rng(0)
+    world = _world(settings, n_items, generator)
+    users = _users(settings, n, world.items, generator)
+    first = generator.integers(0, n_items, (PAGES, n, 1))
+    pages = ((first + 7919 * np.arange(settings.slate_size)) % n_items).astype(np.int32)  # (pages, n, slate)
+    return world, users, pages
 
 
 def _world(settings: WorldSettings, n_items: int, generator: np.random.Generator) -> World:

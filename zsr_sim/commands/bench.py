@@ -25,6 +25,7 @@ class Request:
     encoders: bool = False
     llm_users: str | None = None
     log: int | None = None
+    device: str | None = None
     config: Path | None = None
     assignments: list[str] | None = None
 
@@ -39,13 +40,14 @@ class Request:
             raise InputError(f"bench measures one thing at a time, found {' and '.join(modes)}; run it once for each")
         mode = modes[0] if modes else ""
         unused = {
+            "--device": self.device is not None and mode != "--world",
             "--data": self.data is not None and mode == "--world",
             "--repetitions": self.repetitions is not None and mode in ("--log", "--training"),
             "--config and --set": bool(self.config or self.assignments) and mode not in SETTABLE,
         }
         for name, idle in unused.items():
             if idle:
-                raise InputError(f"bench {mode} has no use for {name}; leave that out")
+                raise InputError(f"bench{mode and f' {mode}'} has no use for {name}; leave that out")
         return mode
 
 
@@ -60,7 +62,7 @@ def run_bench(request: Request, shown: Screen) -> dict[str, Any]:
     if mode == "--world":
         from zsr_sim.benches.worlds import bench_world
 
-        return bench_world(request.world or "everything", repetitions, shown.line)
+        return bench_world(request.world or "everything", repetitions, shown.line, request.device or "cpu")
     if mode == "--llm-users":
         from zsr_sim.benches.llm_users import bench_llm_users
 
