@@ -38,9 +38,7 @@ def test_rates_of_a_world() -> None:
     [(["--world"], "everything"), (["--world", "--json"], "everything"), (["--world", "static", "--json"], "static")],
 )
 def test_a_world_without_a_name_is_everything(words: list[str], world: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        worlds, "bench_world", lambda name, repetitions, tell, device: {"world": name, "n": repetitions}
-    )
+    monkeypatch.setattr(worlds, "bench_world", lambda name, n, tell, device: {"world": name, "n": n, "on": device})
     result = CliRunner().invoke(app, ["bench", "--repetitions", "2", *words])
     assert result.exit_code == 0
     assert (f'"world": "{world}"' in result.stdout) or (f'world: "{world}"' in result.stdout)
