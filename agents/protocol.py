@@ -167,10 +167,10 @@ class CheckedAgent:
             return method(observation, *beside)
         except AgentError:
             raise  # it says already who failed whom
+        except InputError as error:  # whoever is asked for
+            raise AgentError(self.name, told(error)) from error
         except (Exception, SystemExit) as error:
             fault = told(error)
-            if isinstance(error, InputError):
-                raise self._for_all(observation, fault) from error
             for row in range(len(observation)):
                 alone = np.array([row])
                 with contextlib.suppress(Exception, SystemExit):

@@ -187,3 +187,12 @@ def test_a_user_is_told_by_the_name_that_a_person_knows() -> None:
     assert error.known_as({8: "bob"}) is error
     nobody = AgentError("mine", "it cannot be made")
     assert nobody.known_as({7: "ann"}) is nobody
+
+
+def test_what_holds_for_everybody_names_nobody() -> None:
+    class Oracle:
+        def act(self, observation: Observation) -> Decision:
+            raise InputError("use it in compare")
+
+    with pytest.raises(AgentError, match=r"^agent mine: use it in compare$"):
+        CheckedAgent("mine", Oracle(), 4, N_ITEMS).act(SIX)
