@@ -89,11 +89,7 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
     if scene.dataset.interactions is None:
         screen.line(f"{scene.dataset.catalogue.name} has no log: what counts as popular is made up")
     profiles = _profiles(scene, histories, texts)
-    try:
-        parts = list(_blocks(agent, histories, profiles, allowed, request))
-    except AgentError as error:
-        keys = id_keys(histories.user_ids).tolist()
-        raise error.known_as(dict(zip(keys, histories.user_ids, strict=True))) from error
+    parts = _ranked(agent, histories, profiles, allowed, request)
     table = _table(parts, histories, scene.dataset.catalogue)
     write_whole(request.out, _content(table, suffix, request.out.suffix == ".gz"))
     explained = _explanations(parts, histories, scene.dataset.catalogue) if request.explain else []
@@ -179,6 +175,18 @@ def _with_items(scene: Scene, new: Catalogue, encoder: str | None) -> Scene:
         scene, dataset=replace(scene.dataset, catalogue=joined), text_vectors=text_vectors, vectors=vectors,
         retrieval=Retrieval(vectors, popularity),
     )  # fmt: skip
+
+
+def _ranked(
+    agent: CheckedAgent, histories: Histories, profiles: NDArray[np.float32], allowed: NDArray[np.bool_],
+    request: Request,
+) -> list[Recommended]:  # fmt: skip
+    """The best items for everybody; an agent that fails is told with the id that a person knows the user by."""
+    try:
+        return list(_blocks(agent, histories, profiles, allowed, request))
+    except AgentError as error:
+        keys = id_keys(histories.user_ids).tolist()
+        raise error.known_as(dict(zip(keys, histories.user_ids, strict=True))) from error
 
 
 def _blocks(
