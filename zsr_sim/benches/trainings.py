@@ -24,8 +24,11 @@ def bench_training(data: str, settings: Settings, tell: Callable[[str], None]) -
     the level (None: never); `user_steps_per_second` over the whole training. `ratio`: of the CPU seconds until then,
     the peer's over ours; None where ours never came to it.
     """
-    only_retrieved = settings.generator.model_copy(update={"candidates": 0})
-    settings = settings.model_copy(update={"generator": only_retrieved})
+    only_retrieved = {
+        "generator": settings.generator.model_copy(update={"candidates": 0}),
+        "agent": settings.agent.model_copy(update={"composed": 0}),
+    }
+    settings = settings.model_copy(update=only_retrieved)
     once = settings.model_copy(update={"agent": settings.agent.model_copy(update={"updates": 1})})
     scene = make_scene(data, settings.world)
     curves = {}
