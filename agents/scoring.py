@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zsr_sim.compiled import bare, batched, inlined, law
+from zsr_sim.compiled import add_product, bare, batched, inlined, law
 from zsr_sim.envs.exponential import tanh
 from zsr_sim.envs.tables import F32
 from zsr_sim.generation.relations import N_CONTEXT, N_READ
@@ -133,29 +133,11 @@ def make_sheet(candidates: int, hidden: int) -> Sheet:
 
 
 @inlined
-def _add_product(row: F32, matrix: F32, out: F32) -> None:
-    """Add row (k,) @ matrix (k, m) to out (m,), eight rows of it at a time, so that `out` is seldom touched."""
-    k, whole = 0, row.shape[0] // 8 * 8
-    while k < whole:
-        a, b, c, d = row[k], row[k + 1], row[k + 2], row[k + 3]
-        e, f, g, h = row[k + 4], row[k + 5], row[k + 6], row[k + 7]
-        for j in range(out.shape[0]):
-            early = a * matrix[k, j] + b * matrix[k + 1, j] + c * matrix[k + 2, j] + d * matrix[k + 3, j]
-            late = e * matrix[k + 4, j] + f * matrix[k + 5, j] + g * matrix[k + 6, j] + h * matrix[k + 7, j]
-            out[j] += early + late
-        k += 8
-    while k < row.shape[0]:
-        for j in range(out.shape[0]):
-            out[j] += row[k] * matrix[k, j]
-        k += 1
-
-
-@inlined
 def _layer(row: F32, matrix: F32, bias: F32, out: F32) -> None:
     """Put tanh(row (k,) @ matrix (k, m) + bias (m,)) into out (m,)."""
     for j in range(out.shape[0]):
         out[j] = bias[j]
-    _add_product(row, matrix, out)
+    add_product(row, matrix, out)
     for j in range(out.shape[0]):
         out[j] = tanh(out[j])
 
@@ -182,12 +164,13 @@ def judge(pages: F32, context: F32, weights: Weights, sheet: Sheet) -> float:
     for j in range(hidden):
         mean[j] /= np.float32(count)
     away = weights.score_bias[0]  # the mean's part of every logit
+    own, other = weights.score[:hidden], weights.score[hidden:]
     for j in range(hidden):
-        away -= mean[j] * weights.score[hidden + j]
+        away -= mean[j] * other[j]
     for c in range(count):
         logit = away
         for j in range(hidden):
-            logit += sheet.second[c, j] * (weights.score[j] + weights.score[hidden + j])
+            logit += sheet.second[c, j] * (own[j] + other[j])
         sheet.logits[c] = logit
     for k in range(N_CONTEXT):
         sheet.summary[2 * hidden + k] = context[k]
@@ -211,7 +194,7 @@ def _back_from_value(by_value: float, weights: Weights, sheet: Sheet, out: Gradi
         sheet.by_summary[k] = 0.0
         for j in range(sheet.valued.shape[0]):
             out.value[part, k, j] += sheet.summary[k] * sheet.by_valued[j]
-    _add_product(sheet.by_valued, weights.value_back, sheet.by_summary)
+    add_product(sheet.by_valued, weights.value_back, sheet.by_summary)
 
 
 @bare
@@ -222,18 +205,20 @@ def _back_from_logits(weights: Weights, sheet: Sheet, out: Gradients, part: int)
     for c in range(count):
         total += sheet.by_logits[c]
     out.score_bias[part, 0] += total
+    own, other, mean = weights.score[:hidden], weights.score[hidden:], sheet.summary[:hidden]
+    by_own, by_other = out.score[part, :hidden], out.score[part, hidden:]
+    by_mean, by_largest, largest = sheet.by_summary[:hidden], sheet.by_summary[hidden:], sheet.summary[hidden:]
     for j in range(hidden):
-        out.score[part, hidden + j] -= total * sheet.summary[j]
+        by_other[j] -= total * mean[j]
     for c in range(count):
         slope = sheet.by_logits[c]
         for j in range(hidden):
-            own, away = weights.score[j], weights.score[hidden + j]
-            out.score[part, j] += slope * sheet.second[c, j]
-            out.score[part, hidden + j] += slope * sheet.second[c, j]
-            by = slope * (own + away) + (sheet.by_summary[j] - total * away) / np.float32(count)
-            if sheet.second[c, j] == sheet.summary[hidden + j]:  # the first of the largest
-                by += sheet.by_summary[hidden + j]
-                sheet.by_summary[hidden + j] = 0.0
+            by_own[j] += slope * sheet.second[c, j]
+            by_other[j] += slope * sheet.second[c, j]
+            by = slope * (own[j] + other[j]) + (by_mean[j] - total * other[j]) / np.float32(count)
+            first = sheet.second[c, j] == largest[j]  # of the largest: it alone was read
+            by += by_largest[j] if first else np.float32(0.0)
+            by_largest[j] = np.float32(0.0) if first else by_largest[j]
             sheet.by_second[c, j] = by * (np.float32(1.0) - sheet.second[c, j] * sheet.second[c, j])
 
 
@@ -247,14 +232,14 @@ def learn(by_value: float, weights: Weights, sheet: Sheet, out: Gradients, part:
         for j in range(hidden):
             out.second_bias[part, j] += sheet.by_second[c, j]
             sheet.by_first[c, j] = 0.0
-        _add_product(sheet.by_second[c], weights.second_back, sheet.by_first[c])
+        add_product(sheet.by_second[c], weights.second_back, sheet.by_first[c])
         for j in range(hidden):
             sheet.by_first[c, j] *= np.float32(1.0) - sheet.first[c, j] * sheet.first[c, j]
             out.first_bias[part, j] += sheet.by_first[c, j]
     for i in range(hidden):
-        _add_product(sheet.first[:, i], sheet.by_second, out.second[part, i])
+        add_product(sheet.first[:, i], sheet.by_second, out.second[part, i])
     for k in range(_WIDTH):
-        _add_product(sheet.inputs[:, k], sheet.by_first, out.first[part, k])
+        add_product(sheet.inputs[:, k], sheet.by_first, out.first[part, k])
 
 
 @batched

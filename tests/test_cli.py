@@ -333,13 +333,14 @@ def test_data_are_checked_and_described() -> None:
 def test_bench_gives_medians_between_minimum_and_maximum() -> None:
     result = zsr_sim("bench", "--data", "data", "--repetitions", "3", "--json", "--set", *ASSIGNMENTS)
     found = json.loads(result.stdout)
-    assert list(found) == ["world", "single_env", "loop", "encoder"]
-    rates = {"user_steps_per_second": ["world", "single_env", "loop"], "texts_per_second": ["encoder"]}
+    assert list(found) == ["world", "single_env", "loop", "proposing", "encoder"]
+    rates = {"user_steps_per_second": ["world", "single_env", "loop", "proposing"], "texts_per_second": ["encoder"]}
     for rate, names in rates.items():
         for name in names:
             assert 0 < found[name]["minimum"] <= found[name][rate] <= found[name]["maximum"]
     assert [found[name]["users"] for name in ("world", "single_env", "loop")] == [8192, 1, 24]
     assert all((found[name]["items"], found[name]["slate"]) == (60, 4) for name in ("world", "single_env", "loop"))
+    assert [found["proposing"][name] for name in ("users", "items", "slate")] == [256, 10_000, 4]
     assert 4 < found["encoder"]["tokens_per_text"] < 12  # four or five words and two special tokens
     assert result.stderr.splitlines() == [f"measuring {name}" for name in found]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zsr_sim.envs.exponential import exponential, tanh
+from zsr_sim.envs.exponential import exponential, exponential32, tanh
 
 
 def test_it_is_the_exponential_function() -> None:
@@ -24,3 +24,11 @@ def test_the_hyperbolic_tangent_in_single_precision() -> None:
     found = np.array([tanh(x) for x in points])
     np.testing.assert_allclose(found, np.tanh(points.astype(np.float64)), atol=2e-7)
     assert [tanh(np.float32(x)) for x in (0.0, 1e9, -1e9)] == [0.0, pytest.approx(1), pytest.approx(-1)]
+
+
+def test_the_exponential_function_in_single_precision() -> None:
+    points = np.concatenate([np.linspace(-87, 87, 4001), np.linspace(-2, 2, 401)]).astype(np.float32)
+    found = np.array([exponential32(x) for x in points], dtype=np.float64)
+    exact = np.exp(points.astype(np.float64))
+    assert (np.abs(found / exact - 1) < 2e-7 + 3e-8 * np.abs(points)).all()
+    assert [exponential32(np.float32(x)) for x in (0.0, -88.1, -1e9, -np.inf)] == [1.0, 0.0, 0.0, 0.0]

@@ -164,6 +164,7 @@ def test_writing_item_by_item_is_reading_the_whole(width: int) -> None:
     """Three sequences for each history, with noise: every point as `forward` has it for history and sequence."""
     items, histories, noise = GENERATOR.items(TABLE), _histories(width), _noise(3)
     chosen = torch.randint(N_ITEMS, (USERS, 3, LENGTH), generator=torch.Generator().manual_seed(3))
+    points, memory = (part.expand(USERS, *part.shape) for part in (items.points, items.memory))
     writing = Writing(GENERATOR, items, histories, noise)
     for t in range(LENGTH):
         found = writing.points()  # (n, 3, HIDDEN)
@@ -171,7 +172,8 @@ def test_writing_item_by_item_is_reading_the_whole(width: int) -> None:
             whole = torch.cat([histories, chosen[:, k, :t]], dim=1)
             expected = GENERATOR(items, whole, noise[:, k])[:, -1]
             torch.testing.assert_close(found[:, k], expected, rtol=1e-9, atol=1e-11)
-        writing.add(chosen[:, :, t])
+        one_hot = torch.nn.functional.one_hot(chosen[:, :, t], N_ITEMS).double()
+        writing.blend(one_hot, points, memory)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from zsr_sim.envs.noise import Purpose, normals, uniforms
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import SOURCES, Candidates, RetrievalCandidates
 from zsr_sim.generation.index import ALWAYS
-from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items, ItemTable, Writing, take
+from zsr_sim.generation.networks import NOISE, RECENT, Discriminator, Generator, Items, ItemTable, Writing, take
 from zsr_sim.generation.retrieval import Retrieval
+from zsr_sim.generation.writing import Body, write_all
 
 SHORTLIST = 100  # items among which a sequence is written; as many as it is long, if that is more
 DECAYS = (0.95, 0.6)  # the discriminator reads a history as a lasting taste and as what was consumed just now
@@ -52,18 +53,6 @@ class Drawing:
     top_k: int = 0
     nucleus: float = 1.0
     diversity: float = 0.0
-
-    def log_probabilities(self, logits: Tensor) -> Tensor:
-        """Of items with these logits (*, items), which may be minus infinity."""
-        if 0 < self.top_k < logits.shape[-1]:
-            least = logits.topk(self.top_k, dim=-1).values[..., -1:]
-            logits = logits.masked_fill(logits < least, -torch.inf)
-        log_p = torch.log_softmax(logits / self.temperature, dim=-1)
-        if self.nucleus < 1:
-            p, order = log_p.exp().sort(dim=-1, descending=True)
-            outside = p.cumsum(dim=-1) - p >= self.nucleus  # the item that crosses the line is inside
-            log_p = log_p.masked_fill(outside.gather(-1, order.argsort(dim=-1)), -torch.inf).log_softmax(dim=-1)
-        return log_p
 
 
 @dataclass(frozen=True)
@@ -115,6 +104,7 @@ def shortlist(
     return Shortlist(best.indices, _LEFT_OUT * late.to(items.points.dtype))
 
 
+@torch.inference_mode()
 def write(
     generator: Generator,
     items: Items,
@@ -127,35 +117,23 @@ def write(
 ) -> Written:
     """Write sequences item by item, without repeats, each item drawn among a shortlist by inversion of one uniform.
 
-    vectors: (n_items, d), what `drawing.diversity` compares. histories: int64 (n, any). noise: (n, m, NOISE). among: of
-    each history, at least as many items as the sequences are long. luck: (n, m, length), in (0, 1).
-    Returns sequences (n * m, length), the m of one user beside each other.
+    No gradient, no dropout. vectors: (n_items, d), what `drawing.diversity` compares. histories: int64 (n, any). noise:
+    (n, m, NOISE). among: of each history, at least as many items as the sequences are long. luck: (n, m, length), in
+    (0, 1). Returns sequences (n * m, length), the m of one user beside each other.
     """
-    n, m, length = luck.shape
-    points = take(items.points, among.items).transpose(1, 2)  # (n, HIDDEN, size)
-    bonus = (take(items.bias, among.items) - among.handicap)[:, None, :]  # (n, 1, size)
-    texts = vectors[among.items] if drawing.diversity else None  # (n, size, d)
-    nearest = points.new_full((n, m, points.shape[2]), -1.0)
-    blocked = torch.zeros(n, m, points.shape[2], dtype=torch.bool)
-    writing = Writing(generator, items, histories, noise)
-    picked, log_probabilities = [], []
-    for t in range(length):
-        logits = writing.points() @ points + bonus  # (n, m, size)
-        if texts is not None and t:
-            logits = logits - drawing.diversity * nearest
-        log_p = drawing.log_probabilities(logits.masked_fill(blocked, -torch.inf))
-        steps = log_p.exp().cumsum(dim=2)
-        pick = (steps < luck[:, :, t, None] * steps[:, :, -1:]).sum(dim=2, keepdim=True)  # (n, m, 1)
-        blocked = blocked.scatter(2, pick, True)
-        log_probabilities.append(log_p.gather(2, pick)[:, :, 0])
-        picked.append(among.items.gather(1, pick[:, :, 0]))  # (n, m)
-        if t + 1 < length:
-            writing.add(picked[-1])
-        if texts is not None:
-            nearest = torch.maximum(nearest, vectors[picked[-1]] @ texts.transpose(1, 2))
-    return Written(
-        torch.stack(picked, dim=2).view(n * m, length), torch.stack(log_probabilities, dim=2).view(n * m, length)
-    )
+    bonus = take(items.bias, among.items) - among.handicap  # (n, size)
+    log_p, written = torch.empty(luck.shape, dtype=torch.float64), torch.empty(luck.shape, dtype=torch.int64)
+    write_all(
+        Body.of(generator), _array(items.points), _array(items.memory), _array(vectors),
+        _array(histories[:, -RECENT:]), _array(among.items), _array(bonus), _array(generator.noise(noise)),
+        _array(luck), drawing.temperature, drawing.top_k, drawing.nucleus, drawing.diversity, log_p.numpy(),
+        written.numpy(),
+    )  # fmt: skip
+    return Written(written.flatten(0, 1), log_p.flatten(0, 1).to(luck.dtype))
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    return tensor.contiguous().numpy()
 
 
 def write_relaxed(

@@ -210,21 +210,14 @@ class Writing:
         points: Tensor = self.generator.norm(state) + self.push
         return points
 
-    def add(self, items: Tensor) -> None:
-        """Go on after these items, int64 (n, m)."""
-        self._add(take(self.items.memory, items), take(self.items.points, items))
-
     def blend(self, weights: Tensor, points: Tensor, memory: Tensor) -> None:
         """Go on after mixtures of items, of which a gradient can change the weights (n, m, size).
 
         points: (n, size, HIDDEN), memory: (n, size, HOPS, 2, HIDDEN), of the items that are mixed.
         """
-        self._add((weights @ memory.flatten(2)).unflatten(2, (HOPS, 2, HIDDEN)), weights @ points)
-
-    def _add(self, memory: Tensor, last: Tensor) -> None:
-        memory = memory.unflatten(4, (HEADS, -1))  # (n, m, HOPS, 2, HEADS, HIDDEN / HEADS)
-        self.own.append(memory.permute(2, 3, 0, 4, 1, 5).contiguous())
-        self.last = last
+        mixed = (weights @ memory.flatten(2)).unflatten(2, (HOPS, 2, HEADS, -1))
+        self.own.append(mixed.permute(2, 3, 0, 4, 1, 5).contiguous())
+        self.last = weights @ points
 
 
 def take(table: Tensor, rows: Tensor) -> Tensor:
