@@ -52,7 +52,7 @@ def bare(function: F) -> F:
 def inlined(function: F) -> F:
     """Compile a piece of a `bare` law; it is copied into its caller, for passing it many arrays would cost more.
 
-    `bare` or `law` must stand between it and `batched` loops, so that it is compiled once for all of them.
+    Of a long one: `bare` or `law` must stand between it and `batched` loops, so that it is compiled once for all.
     """
     return cast(F, numba.njit(forceinline=True, **_BARE)(function))
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.compiled import batched, law
+from zsr_sim.compiled import bare, batched, inlined, law
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.noise import Purpose, uniforms
@@ -68,7 +68,7 @@ class Shelf(NamedTuple):
 ALWAYS = Shelf(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32))
 
 
-@law
+@inlined
 def dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """Scalar product in single precision: equal vectors score equally, whatever is scored beside them."""
     total = np.float32(0.0)
@@ -87,7 +87,7 @@ def compare(a: NDArray[np.float32], b: NDArray[np.float32], row: int, out: NDArr
         out[i] = total
 
 
-@law
+@inlined
 def holds(items: NDArray[np.int32], item: int) -> bool:
     """Whether an item is among these; without a way out of the loop, so that it runs on vector registers."""
     found = False
@@ -96,7 +96,7 @@ def holds(items: NDArray[np.int32], item: int) -> bool:
     return found
 
 
-@law
+@inlined
 def available(item: int, step: int, shelf: Shelf) -> bool:
     """Whether an item can be had on page `step` of a visit."""
     return shelf.released.shape[0] == 0 or bool(shelf.released[item] <= step < shelf.expires[item])
@@ -113,7 +113,7 @@ def note(met: NDArray[np.bool_], history: NDArray[np.int32], shown: NDArray[np.i
             met[item] = known
 
 
-@law
+@inlined
 def standing(item: int, step: int, shelf: Shelf, met: NDArray[np.bool_]) -> int:
     """Of an item with a user on page `step` of a visit: 0, new; 1, consumed or shown (`note`); 2, it cannot be had."""
     if not available(item, step, shelf):
@@ -173,7 +173,7 @@ def nearest(
             count += _scan(index, 0, len(index.items), query, step, shelf, met, kind, rest, likeness, 0)
 
 
-@law
+@bare
 def _scan(
     index: ItemIndex,
     begin: int,
