@@ -287,14 +287,29 @@ def _fetch_user(i: int, items: ItemColumns, users: UserColumns, page: PageColumn
         fetch(users.histories, (i, column))
     for column in range(0, users.traits.shape[1], _LINE):
         fetch(users.traits, (i, column))
-    fetch(users.shown, (i, users.steps[i] % users.shown.shape[1], 0))
+    place, shown = users.steps[i] % users.shown.shape[1], users.shown.shape[2]
+    fetch(users.shown, (i, place, 0))
     fetch(users.boredom, (i, 0))
+    # These rows begin anywhere in a line, so they may end in one more.
+    fetch(users.histories, (i, users.histories.shape[1] - 1))
+    fetch(users.traits, (i, users.traits.shape[1] - 1))
+    fetch(users.shown, (i, place, shown - 1))
+    fetch(users.boredom, (i, users.boredom.shape[1] - 1))
     fetch(users.pending, (i, 0))
     fetch(users.seeds, (i,))
     fetch(users.ids, (i,))
     fetch(users.steps, (i,))
     fetch(users.satisfaction, (i,))
     fetch(users.patience, (i,))
+    fetch(users.sessions, (i,))
+    fetch(page.clicks, (i, 0))
+    fetch(page.likes, (i, 0))
+    fetch(page.purchases, (i, 0))
+    fetch(page.skips, (i, 0))
+    fetch(page.unavailable, (i, 0))
+    fetch(page.dwell, (i, 0))
+    fetch(page.probabilities, (i, 0))
+    fetch(page.amounts, (i, 0))
     fetch(page.slates, (i + 2, 0))  # this function reads it, two users on
 
 
