@@ -47,7 +47,8 @@ from zsr_sim.trained import Learner, Trained, facts, item_keys, kept, space_tens
 
 POLICY_GRADIENT, GAN = "policy-gradient", "gan"
 STABLE_BASELINES = "sb3:"
-HELD_OUT_SHARE, MOST_HELD_OUT = 0.05, 300  # of the users, whose last page the generator does not learn from
+HELD_OUT_SHARE = 0.05  # of the users, whose last page the generator does not learn from
+FEWEST_HELD_OUT, MOST_HELD_OUT = 20, 300  # users, but no more than half of them
 FEWEST_SEQUENCES = 20
 
 
@@ -382,7 +383,8 @@ def _sequences(scene: Scene, seed: int) -> tuple[NDArray[np.int32], Sequences, S
     Of these users no more than the end is held out: the peers of the ranking table learn from everybody, too.
     """
     able = np.flatnonzero(np.diff(scene.log.starts) >= 2)
-    chosen = np.random.default_rng(seed).permutation(able)[: min(math.ceil(HELD_OUT_SHARE * len(able)), MOST_HELD_OUT)]
+    share = int(np.clip(math.ceil(HELD_OUT_SHARE * len(able)), FEWEST_HELD_OUT, MOST_HELD_OUT))
+    chosen = np.random.default_rng(seed).permutation(able)[: min(share, len(able) // 2)]
     held_out, log = last_pages(scene.log, scene.world.slate_size, np.sort(chosen))
     train = continuations(log, scene.world.slate_size)
     if len(train) < FEWEST_SEQUENCES or not len(held_out):

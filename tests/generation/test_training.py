@@ -230,6 +230,7 @@ def test_a_collapse_is_told() -> None:
     assert not GanTrainer._unhealthy(healthy, 2.0)
     assert "collapse: 0.40 times as many" in GanTrainer._unhealthy(healthy | {"distinct_items": 0.4}, 2.0)
     assert "rose to nan nats" in GanTrainer._unhealthy(healthy | {"held_out_nll": math.nan}, 2.0)
+    assert not GanTrainer._unhealthy({"held_out_nll": 2.0}, 2.0)  # no full page is held out
 
 
 @pytest.mark.parametrize("phase", ["_next_items", "_learn_from_judge"])

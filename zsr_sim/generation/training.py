@@ -185,7 +185,8 @@ class GanTrainer:
         """Why the adversary should be stopped, in words; empty where it should go on."""
         if not figures["held_out_nll"] <= limit:
             return f"the held-out loss rose to {figures['held_out_nll']:.3f} nats per item, past {limit:.3f}"
-        if figures["distinct_items"] < _COLLAPSE * figures["distinct_items_before"]:
+        # Where everybody's log is short no full page is held out, and there is nothing to compare with.
+        if "distinct_items" in figures and figures["distinct_items"] < _COLLAPSE * figures["distinct_items_before"]:
             return (
                 f"collapse: {figures['distinct_items']:.2f} times as many distinct items as in real sequences, "
                 f"{figures['distinct_items_before']:.2f} before"
