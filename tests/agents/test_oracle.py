@@ -81,7 +81,7 @@ def test_without_repeats_a_page_holds_new_items_as_long_as_there_are_any(plan: i
 def test_an_oracle_needs_the_state() -> None:
     agent = CheckedAgent("oracle-myopic", OracleMyopic(BOREDOM.world()), 1, 4)
     assert isinstance(agent, SeesState)
-    with pytest.raises(InputError, match="agent oracle-myopic, user 0 and 1 other, page 1 of the visit: it sees"):
+    with pytest.raises(InputError, match="agent oracle-myopic: it sees the users' hidden state"):
         agent.act(Observation.of_histories(np.full((2, 4), -1, dtype=np.int32)))
 
 
