@@ -145,7 +145,7 @@ def test_estimated_propensities_of_even_draws_are_even(facts: dict[str, Any]) ->
     )
     assert frame["item_id"].nunique() == N_ITEMS
     frame.to_csv("even-bare.csv", index=False)
-    words = ("--data", "data", "--histories", "new/even.histories.csv", "--draws", "100")
+    words = ("--data", "data", "--histories", "logs/of/even.histories.csv", "--draws", "100")
     found = evaluate("even-bare.csv", "--agent", "random", *words)
     position = found["targets"]["random"]["diagnostics"]["position"]
     assert position["mean_weight"] == pytest.approx(1, abs=0.15)
