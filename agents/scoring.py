@@ -38,30 +38,34 @@ class CandidateScorer(nn.Module):
     def forward(self, pages: F32, context: F32) -> tuple[F32, F32]:
         """Logits (n, candidates) and values (n,) from `relations`; each user's are the same in any batch."""
         logits, values = np.empty(pages.shape[:2], dtype=np.float32), np.empty(len(pages), dtype=np.float32)
-        _score(pages, context, self.weights(), logits, values)
+        _score(pages, context, self.layers(), logits, values)
         return logits, values
 
-    def weights(self) -> Weights:
+    def layers(self) -> Layers:
         """The parameters as they are now."""
         first, first_bias, second, second_bias, score, score_bias, value, value_bias, worth, worth_bias = (
             parameter.detach().numpy() for parameter in self.parameters()
         )
-        return Weights(
+        return Layers(
             first.T.copy(), first_bias, second.T.copy(), second_bias, score[0], score_bias, value.T.copy(), value_bias,
-            worth[0], worth_bias, second, value,
+            worth[0], worth_bias,
         )  # fmt: skip
 
-    def set_gradients(self, gradients: Gradients) -> None:
+    def back(self) -> Back:
+        """The parameters that gradients pass, as they are now."""
+        return Back(*(self.get_parameter(name).detach().numpy() for name in ("read.2.weight", "value.0.weight")))
+
+    def set_gradients(self, gradients: Layers) -> None:
         """Give the parameters these as their `grad`, added up over the first axis."""
         for parameter, parts in zip(self.parameters(), gradients, strict=True):
             parameter.grad = torch.from_numpy(parts.sum(axis=0).T.copy()).view_as(parameter)
 
 
-class Weights(NamedTuple):
-    """A scorer's parameters as compiled code reads them, float32, shaped (inputs, outputs) and (outputs,).
+class Layers(NamedTuple):
+    """A scorer's parameters as compiled code reads them, or gradients by them with an axis before for parts of a batch.
 
-    first, second: of `read`, h wide. score: (2 h,). value: (2 h + N_CONTEXT, h); worth: (h,), what comes after it.
-    second_back, value_back: those two, (outputs, inputs).
+    float32, shaped (inputs, outputs) and (outputs,). first, second: of `read`, h wide. score: (2 h,). value: (2 h +
+    N_CONTEXT, h); worth: (h,), what comes after it.
     """
 
     first: F32
@@ -74,28 +78,17 @@ class Weights(NamedTuple):
     value_bias: F32
     worth: F32
     worth_bias: F32
-    second_back: F32
-    value_back: F32
+
+    def gradients(self, parts: int) -> Layers:
+        """Zeros to add to."""
+        return Layers(*(np.zeros((parts, *layer.shape), dtype=np.float32) for layer in self))
 
 
-class Gradients(NamedTuple):
-    """By each parameter, shaped as in `Weights`, with an axis before that for parts of a batch."""
+class Back(NamedTuple):
+    """Two of the layers as gradients pass them, (outputs, inputs)."""
 
-    first: F32
-    first_bias: F32
     second: F32
-    second_bias: F32
-    score: F32
-    score_bias: F32
     value: F32
-    value_bias: F32
-    worth: F32
-    worth_bias: F32
-
-    @classmethod
-    def zeros(cls, parts: int, weights: Weights) -> Gradients:
-        """To add to."""
-        return cls(*(np.zeros((parts, *weight.shape), dtype=np.float32) for weight in weights[: len(cls._fields)]))
 
 
 class Sheet(NamedTuple):
@@ -143,16 +136,16 @@ def _layer(row: F32, matrix: F32, bias: F32, out: F32) -> None:
 
 
 @bare
-def judge(pages: F32, context: F32, weights: Weights, sheet: Sheet) -> float:
+def judge(pages: F32, context: F32, layers: Layers, sheet: Sheet) -> float:
     """Fill the sheet from one user's pages (c, N_READ) and context (N_CONTEXT,); the value of the situation."""
-    count, hidden = pages.shape[0], weights.first_bias.shape[0]
+    count, hidden = pages.shape[0], layers.first_bias.shape[0]
     for c in range(count):
         for k in range(N_READ):
             sheet.inputs[c, k] = pages[c, k]
         for k in range(N_CONTEXT):
             sheet.inputs[c, N_READ + k] = context[k]
-        _layer(sheet.inputs[c], weights.first, weights.first_bias, sheet.first[c])
-        _layer(sheet.first[c], weights.second, weights.second_bias, sheet.second[c])
+        _layer(sheet.inputs[c], layers.first, layers.first_bias, sheet.first[c])
+        _layer(sheet.first[c], layers.second, layers.second_bias, sheet.second[c])
     mean, largest = sheet.summary[:hidden], sheet.summary[hidden : 2 * hidden]
     for j in range(hidden):
         mean[j], largest[j] = 0.0, -2.0
@@ -163,8 +156,8 @@ def judge(pages: F32, context: F32, weights: Weights, sheet: Sheet) -> float:
             largest[j] = said if said > largest[j] else largest[j]
     for j in range(hidden):
         mean[j] /= np.float32(count)
-    away = weights.score_bias[0]  # the mean's part of every logit
-    own, other = weights.score[:hidden], weights.score[hidden:]
+    away = layers.score_bias[0]  # the mean's part of every logit
+    own, other = layers.score[:hidden], layers.score[hidden:]
     for j in range(hidden):
         away -= mean[j] * other[j]
     for c in range(count):
@@ -174,38 +167,38 @@ def judge(pages: F32, context: F32, weights: Weights, sheet: Sheet) -> float:
         sheet.logits[c] = logit
     for k in range(N_CONTEXT):
         sheet.summary[2 * hidden + k] = context[k]
-    _layer(sheet.summary, weights.value, weights.value_bias, sheet.valued)
-    value: float = weights.worth_bias[0]
+    _layer(sheet.summary, layers.value, layers.value_bias, sheet.valued)
+    value: float = layers.worth_bias[0]
     for j in range(hidden):
-        value += sheet.valued[j] * weights.worth[j]
+        value += sheet.valued[j] * layers.worth[j]
     return value
 
 
 @bare
-def _back_from_value(by_value: float, weights: Weights, sheet: Sheet, out: Gradients, part: int) -> None:
+def _back_from_value(by_value: float, layers: Layers, back: Back, sheet: Sheet, out: Layers, part: int) -> None:
     """From the value to the summary, adding to the gradients of the layers between them."""
     slope = np.float32(by_value)
     out.worth_bias[part, 0] += slope
     for j in range(sheet.valued.shape[0]):
         out.worth[part, j] += slope * sheet.valued[j]
-        sheet.by_valued[j] = slope * weights.worth[j] * (np.float32(1.0) - sheet.valued[j] * sheet.valued[j])
+        sheet.by_valued[j] = slope * layers.worth[j] * (np.float32(1.0) - sheet.valued[j] * sheet.valued[j])
         out.value_bias[part, j] += sheet.by_valued[j]
     for k in range(sheet.summary.shape[0]):
         sheet.by_summary[k] = 0.0
         for j in range(sheet.valued.shape[0]):
             out.value[part, k, j] += sheet.summary[k] * sheet.by_valued[j]
-    add_product(sheet.by_valued, weights.value_back, sheet.by_summary)
+    add_product(sheet.by_valued, back.value, sheet.by_summary)
 
 
 @bare
-def _back_from_logits(weights: Weights, sheet: Sheet, out: Gradients, part: int) -> None:
+def _back_from_logits(layers: Layers, sheet: Sheet, out: Layers, part: int) -> None:
     """From the logits and the summary to what was read of the pages, before its tanh."""
     count, hidden = sheet.second.shape
     total = np.float32(0.0)
     for c in range(count):
         total += sheet.by_logits[c]
     out.score_bias[part, 0] += total
-    own, other, mean = weights.score[:hidden], weights.score[hidden:], sheet.summary[:hidden]
+    own, other, mean = layers.score[:hidden], layers.score[hidden:], sheet.summary[:hidden]
     by_own, by_other = out.score[part, :hidden], out.score[part, hidden:]
     by_mean, by_largest, largest = sheet.by_summary[:hidden], sheet.by_summary[hidden:], sheet.summary[hidden:]
     for j in range(hidden):
@@ -223,16 +216,16 @@ def _back_from_logits(weights: Weights, sheet: Sheet, out: Gradients, part: int)
 
 
 @bare
-def learn(by_value: float, weights: Weights, sheet: Sheet, out: Gradients, part: int) -> None:
+def learn(by_value: float, layers: Layers, back: Back, sheet: Sheet, out: Layers, part: int) -> None:
     """Add one user's gradients to a part of `out`, from those by the logits (in the sheet, judged) and by the value."""
-    _back_from_value(by_value, weights, sheet, out, part)
-    _back_from_logits(weights, sheet, out, part)
+    _back_from_value(by_value, layers, back, sheet, out, part)
+    _back_from_logits(layers, sheet, out, part)
     count, hidden = sheet.second.shape
     for c in range(count):
         for j in range(hidden):
             out.second_bias[part, j] += sheet.by_second[c, j]
             sheet.by_first[c, j] = 0.0
-        add_product(sheet.by_second[c], weights.second_back, sheet.by_first[c])
+        add_product(sheet.by_second[c], back.second, sheet.by_first[c])
         for j in range(hidden):
             sheet.by_first[c, j] *= np.float32(1.0) - sheet.first[c, j] * sheet.first[c, j]
             out.first_bias[part, j] += sheet.by_first[c, j]
@@ -243,8 +236,8 @@ def learn(by_value: float, weights: Weights, sheet: Sheet, out: Gradients, part:
 
 
 @batched
-def _score(begin: int, end: int, pages: F32, context: F32, weights: Weights, logits: F32, values: F32) -> None:
-    sheet = make_sheet(pages.shape[1], len(weights.first_bias))
+def _score(begin: int, end: int, pages: F32, context: F32, layers: Layers, logits: F32, values: F32) -> None:
+    sheet = make_sheet(pages.shape[1], len(layers.first_bias))
     for i in range(begin, end):
-        values[i] = judge(pages[i], context[i], weights, sheet)
+        values[i] = judge(pages[i], context[i], layers, sheet)
         logits[i] = sheet.logits

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from zsr_sim.agents.scoring import CandidateScorer, Gradients, Sheet, Weights, judge, learn, make_sheet
+from zsr_sim.agents.scoring import Back, CandidateScorer, Layers, Sheet, judge, learn, make_sheet
 from zsr_sim.compiled import law, shared
 from zsr_sim.envs.exponential import exponential
 from zsr_sim.envs.tables import F32, F64, I64
@@ -50,11 +50,11 @@ def descend(
     gain: float32 (rows,), advantages, and targets: float32 (rows,), returns to come. clip: of the probability ratio.
     entropy: weight of its bonus. plain: REINFORCE (Williams 1992), gain times log-probability, instead of PPO.
     """
-    weights, parts = scorer.weights(), -(-len(rows) // _PART)
-    gradients, sums = Gradients.zeros(parts, weights), np.zeros((parts, 4))
+    layers, parts = scorer.layers(), -(-len(rows) // _PART)
+    gradients, sums = layers.gradients(parts), np.zeros((parts, 4))
     _descend(
-        pages.pages, pages.context, pages.actions, pages.log_p, rows, gain, targets, clip, entropy, plain, weights,
-        gradients, sums,
+        pages.pages, pages.context, pages.actions, pages.log_p, rows, gain, targets, clip, entropy, plain, layers,
+        scorer.back(), gradients, sums,
     )  # fmt: skip
     scorer.set_gradients(gradients)
     names = ("policy_loss", "value_loss", "entropy", "clipped")
@@ -95,14 +95,14 @@ def _surrogate(
 @shared(2)
 def _descend(
     begin: int, end: int, pages: F32, context: F32, actions: I64, log_p: F32, rows: I64, gain: F32, targets: F32,
-    clip: float, entropy: float, plain: bool, weights: Weights, gradients: Gradients, sums: F64,
+    clip: float, entropy: float, plain: bool, layers: Layers, back: Back, gradients: Layers, sums: F64,
 ) -> None:  # fmt: skip
     """Parts of the gradients (parts, ...) and of the sums (parts, 4) of the loss's terms."""
-    sheet, share = make_sheet(pages.shape[1], len(weights.first_bias)), 1.0 / len(rows)
+    sheet, share = make_sheet(pages.shape[1], len(layers.first_bias)), 1.0 / len(rows)
     for part in range(begin, end):
         for t in range(part * _PART, min((part + 1) * _PART, len(rows))):
             row = rows[t]
-            error = judge(pages[row], context[row], weights, sheet) - targets[t]
+            error = judge(pages[row], context[row], layers, sheet) - targets[t]
             _surrogate(sheet, actions[row], log_p[row], gain[t], clip, entropy, plain, share, sums[part])
-            learn(share * error, weights, sheet, gradients, part)  # of half the squared error
+            learn(share * error, layers, back, sheet, gradients, part)  # of half the squared error
             sums[part, 1] += error * error

@@ -48,8 +48,8 @@ class ItemColumns(NamedTuple):
 
     vectors: float32 (n, d). facts: float32 (n, 5), the other columns of `WorldItems` side by side (`Fact`), so that one
     item's lie in one line of the cache. seasons: float32 (period, topics), how much a topic is in season on a page.
-    log_positions: float64 (places,), logarithm of each position from 1; as many as the
-    slate has, and on to a multiple of `LANES`. pleasures: float32 (n, e), as in `WorldItems`.
+    log_positions: float64 (places,), logarithm of each position from 1; as many as the slate has, and on to a multiple
+    of `LANES`. pleasures: float32 (n, e), as in `WorldItems`.
     """
 
     vectors: F32

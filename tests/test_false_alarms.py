@@ -1,9 +1,23 @@
 """The promises of a comparison, among a few users: what is counted, and that nothing is found where nothing is."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.command_line import at
-from zsr_sim.false_alarms import LOOKS, promises
+from zsr_sim.adversary import main as ablate
+from zsr_sim.false_alarms import LOOKS, main, promises
+
+
+@pytest.mark.parametrize("program", [main, ablate])
+def test_a_missing_data_set_is_told_in_a_line(
+    program: Callable[[list[str]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        program(["--data", "nothere"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "zsr-sim: no built-in data set and no folder 'nothere'\n"
 
 
 def test_what_is_counted(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from zsr_sim.commands.ranking import Question, ground_of
 from zsr_sim.config import Settings, load_settings
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.visits import simulate
-from zsr_sim.errors import InputError
+from zsr_sim.errors import told_in_a_line
 from zsr_sim.evaluation.comparison import Arm, Pair
 from zsr_sim.evaluation.estimates import Estimate, estimate_mean
 from zsr_sim.evaluation.metrics import PRIMARY
@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> None:
     chosen = parser.parse_args(arguments)
     if min(chosen.seeds) < 0:
         parser.error(f"--seeds must be 0 or more, got {min(chosen.seeds)}")
-    try:
+    with told_in_a_line():
         settings = load_settings(None, chosen.assignments)
         for seed in chosen.seeds:
             found = ablation(chosen.data, settings, seed, chosen.users)
@@ -122,8 +122,6 @@ def main(arguments: list[str]) -> None:
             for name, row in found.items():
                 print(f"{name:<12}{_told(row.likelihood):<28}{_told(row.adversarial):<28}{_told(row.difference)}")
             sys.stdout.flush()
-    except InputError as error:
-        parser.exit(2, f"zsr-sim: {error}\n")
 
 
 if __name__ == "__main__":

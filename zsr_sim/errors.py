@@ -1,7 +1,9 @@
-"""The one error that a person's input can raise, and a helper for its text."""
+"""The one error that a person's input can raise, and helpers for its text."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 
 
 class InputError(ValueError):
@@ -21,3 +23,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     spelling = {candidate.casefold(): candidate for candidate in known}
     matches = difflib.get_close_matches(name.casefold(), spelling, n=1)
     return f"; did you mean {spelling[matches[0]]!r}?" if matches else ""
+
+
+@contextlib.contextmanager
+def told_in_a_line() -> Iterator[None]:
+    """For what is run by `python -m`: bad input ends it with exit code 2 and a line or two, as in the command line."""
+    try:
+        yield
+    except InputError as error:
+        print(f"zsr-sim: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -20,6 +20,7 @@ from zsr_sim.agents.registry import find_agent
 from zsr_sim.commands.job import luck_of
 from zsr_sim.config import Settings
 from zsr_sim.envs.visits import Visits, simulate
+from zsr_sim.errors import told_in_a_line
 from zsr_sim.evaluation.comparison import Arm, Looks, Pair
 from zsr_sim.evaluation.estimates import Estimate
 from zsr_sim.evaluation.metrics import PRIMARY
@@ -84,7 +85,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data", default="films")
     parser.add_argument("--agent", default="random")
     chosen = parser.parse_args(arguments)
-    for name, share in promises(chosen.repetitions, chosen.users, chosen.data, chosen.agent).items():
+    with told_in_a_line():
+        found = promises(chosen.repetitions, chosen.users, chosen.data, chosen.agent)
+    for name, share in found.items():
         reach = 196 * np.sqrt(share.found * (1 - share.found) / share.tries)
         print(f"{name:<46}{100 * share.found:5.1f} % -+{reach:4.1f}   of {share.tries:,}")
 

@@ -86,7 +86,7 @@ def evaluate_encoders(asked: EncoderQuestion, out: Path | None, screen: Screen) 
 def history_of(spec: str, settings: HistorySettings) -> HistorySettings:
     """The settings with those of `name?setting=value&...`. Raises InputError for a name or value that cannot be."""
     name, _, options = spec.partition("?")
-    return with_options(settings, f"encoder={quote_plus(name)}&{options}", f"--histories {spec}")
+    return with_options(settings, f"{options}&encoder={quote_plus(name)}", f"--histories {spec}")
 
 
 def _able(

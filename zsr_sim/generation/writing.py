@@ -32,8 +32,7 @@ class Body(NamedTuple):
     """A generator's layers, shaped (HOPS, inputs, outputs) and (HOPS, outputs).
 
     before, amid: (HOPS, 2, HIDDEN), scale and shift of what is normalised before a hop asks, and before it thinks;
-    after: (2, HIDDEN), before a point is told. recency: (HOPS, HEADS, RECENT), logits, most
-    recent last.
+    after: (2, HIDDEN), before a point is told. recency: (HOPS, HEADS, RECENT), logits, most recent last.
     """
 
     before: Reals

@@ -23,7 +23,7 @@ from zsr_sim.datasets.columns import numbers
 from zsr_sim.datasets.files import find_one
 from zsr_sim.datasets.tables import read_table
 from zsr_sim.encoders.space import unit
-from zsr_sim.errors import InputError
+from zsr_sim.errors import InputError, told_in_a_line
 from zsr_sim.evaluation.off_policy import bandit
 from zsr_sim.evaluation.off_policy.intervals import Found, Resampled
 from zsr_sim.evaluation.off_policy.terms import Floats
@@ -121,7 +121,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--contest", type=int, default=519)
     parser.add_argument("--learn-from", type=int, default=518)
     chosen = parser.parse_args(arguments)
-    contest, other = read_contest(chosen.folder, chosen.contest), read_contest(chosen.folder, chosen.learn_from)
+    with told_in_a_line():
+        contest, other = read_contest(chosen.folder, chosen.contest), read_contest(chosen.folder, chosen.learn_from)
     encoder, cache = load_encoder(None), VectorCache()
     vectors, learned = (unit(encode_texts(c.captions, encoder, cache)[0].astype(np.float64)) for c in (contest, other))
     scores = zero_shot(vectors, learned, other.means)
