@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from zsr_sim.encoders.words import Words, words_of
+from zsr_sim.encoders.words import Words, WordSpace, words_of
 
 TEXTS = ("Heat (1995). Crime", "Casino (1995). Crime", "Heat wave", "🎬", "Paris, Texas (1984)")
 LONE, PAIR = 1 + math.log(6 / 2), 1 + math.log(6 / 3)  # weights of a word that stands in one of the five texts, in two
@@ -43,3 +43,39 @@ def test_parts_sum_to_the_cosine_and_padding_has_none() -> None:
     assert parts.sum(axis=1) == pytest.approx(words.cosines(histories, 0.7)[[0, 1], items])
     assert (parts[0, 0], parts[0, 2], parts[1, 0]) == (0, 0, 0)
     assert parts[1, 1] == pytest.approx(0.7 * parts[1, 2])
+
+
+def test_places_keep_the_cosines_of_bags_where_there_are_axes_for_all() -> None:
+    """Latent semantic analysis of full rank is a rotation, but for words that stand in one text alone."""
+    texts = ("heat crime", "casino crime", "heat casino heat", "crime", "casino")
+    places, bags = WordSpace.fit(texts).project(texts), Words(texts)
+    cosines = bags.cosines(np.arange(5, dtype=np.int32)[:, None], 1.0)
+    np.testing.assert_allclose(places @ places.T, cosines, atol=1e-6)
+    assert WordSpace.fit(texts).axes.shape == (3, 3)
+
+
+def test_words_that_occur_together_are_near_on_few_axes() -> None:
+    """Five texts of one subject and five of another: on two axes, two texts without a common word are as one."""
+    texts = ["car engine", "engine wheel", "wheel car", "car road", "road engine"]
+    texts += ["rose tulip", "tulip lily", "lily rose", "rose garden", "garden tulip"]
+    space = WordSpace.fit(texts, 2)
+    places = space.project(["wheel", "road", "lily", "garden", "unknown", "lily lily unknown"])
+    np.testing.assert_allclose(places @ places.T, [
+        [1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 1], [0, 0, 1, 1, 0, 1], [0] * 6, [0, 0, 1, 1, 0, 1],
+    ], atol=1e-4)  # fmt: skip
+
+
+def test_a_word_space_is_the_same_again_with_signs_fixed() -> None:
+    one, two = WordSpace.fit(TEXTS), WordSpace.fit(TEXTS)
+    np.testing.assert_array_equal(one.axes, two.axes)
+    assert one.words == ("1995", "crime", "heat")
+    assert (np.take_along_axis(one.axes, np.abs(one.axes).argmax(axis=1)[:, None], axis=1) > 0).all()
+    # Where there is 1995, there is crime, so they span one direction, and heat the other.
+    np.testing.assert_allclose(one.axes @ one.axes.T, np.eye(2), atol=1e-6)
+    np.testing.assert_allclose(one.axes[:, 0], one.axes[:, 1], atol=1e-6)
+    np.testing.assert_allclose(one.idf, [PAIR] * 3)
+
+
+def test_texts_that_share_no_word_have_no_place() -> None:
+    space = WordSpace.fit(("one", "two", "three"))
+    assert (space.words, space.project(("one", "four")).shape) == ((), (2, 0))

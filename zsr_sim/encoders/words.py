@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.utils.extmath import randomized_svd
+
+from zsr_sim.encoders.space import unit
+
+_ROUNDS = 6  # of the randomised decomposition (Halko, Martinsson and Tropp 2011)
 
 
 class Words:
@@ -52,9 +58,58 @@ class Words:
         return sums, np.maximum(np.sqrt(np.asarray(sums.multiply(sums).sum(axis=1))), 1e-12)
 
 
+@dataclass(frozen=True)
+class WordSpace:
+    """A place for each bag of words, in which texts whose words occur together are near (latent semantic analysis).
+
+    words: those that two texts or more have in common; a word of one text alone tells nothing of another. idf:
+    float64 (words,), how much each weighs (`Words`). axes: float32 (dimensions, words), orthonormal rows.
+    """
+
+    words: tuple[str, ...]
+    idf: NDArray[np.float64]
+    axes: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], dimensions: int = 128) -> WordSpace:
+        """The leading right singular vectors of the texts' tf-idf (Deerwester et al. 1990, "Indexing by LSA").
+
+        At most as many dimensions as there are texts and shared words, so 0 where no two texts share a word.
+        """
+        vectoriser = TfidfVectorizer(analyzer=words_of, sublinear_tf=True, norm=None)
+        bags = csr_array(vectoriser.fit_transform(texts))
+        shared = np.flatnonzero(np.bincount(bags.indices, minlength=bags.shape[1]) > 1)
+        words, idf = vectoriser.get_feature_names_out()[shared].tolist(), vectoriser.idf_[shared]
+        bags = _unit_rows(bags[:, shared])
+        most = min(dimensions, *bags.shape)
+        if not most:
+            return cls((), idf, np.zeros((0, 0), dtype=np.float32))
+        _, spreads, axes = randomized_svd(bags, most, n_iter=_ROUNDS, random_state=0)
+        axes = axes[spreads > 1e-6]  # the rest is made of rounding errors
+        largest = np.abs(axes).argmax(axis=1)  # an axis has no sign of its own
+        axes *= np.sign(axes[np.arange(len(axes)), largest])[:, None]
+        return cls(tuple(words), idf, axes.astype(np.float32))
+
+    def project(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Places of texts, float32 (n, dimensions), of length 1; zeros for a text without any of these words."""
+        if not self.words:
+            return np.zeros((len(texts), 0), dtype=np.float32)
+        vectoriser = TfidfVectorizer(analyzer=words_of, sublinear_tf=True, norm="l2", vocabulary=self.words)
+        vectoriser.idf_ = self.idf
+        places = csr_array(vectoriser.transform(texts)) @ self.axes.T  # (n, dimensions)
+        lengths = np.linalg.norm(places, axis=1, keepdims=True)
+        return np.asarray(unit(np.where(lengths > 1e-6, places, 0.0)), dtype=np.float32)
+
+
 def words_of(text: str) -> list[str]:
     """Words and numbers in lower case; a text without any is one word of its own."""
     return re.findall(r"\w+", text.lower()) or [text]
+
+
+def _unit_rows(bags: csr_array) -> csr_array:
+    """Each row (n, words) scaled to length 1; empty rows stay empty."""
+    lengths = np.sqrt(np.asarray(bags.multiply(bags).sum(axis=1)))
+    return csr_array(bags.multiply(1.0 / np.maximum(lengths, 1e-12)[:, None]))
 
 
 def _ages(histories: NDArray[np.int32], decay: float) -> NDArray[np.float64]:
