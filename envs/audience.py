@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,6 @@ from zsr_sim.errors import InputError
 
 _VISITORS = 2**39  # ids of visits are drawn below this: above it a population keeps ids for other ends
 _SEEDS = 2**64 - 1
-_TOLD = ("clicks", "likes", "purchases", "skips", "dwell")
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,15 @@ class Served:
 
     def told(self) -> dict[str, NDArray[Any]]:
         """What `info` says of the page, arrays with a row per user."""
-        seen = {name: getattr(self.feedback, name) for name in _TOLD}
-        return {"items": self.chosen.slates, **seen, **self.chosen.facts}
+        seen = self.feedback
+        return {
+            "items": self.chosen.slates, "clicks": seen.clicks, "likes": seen.likes, "purchases": seen.purchases,
+            "skips": seen.skips, "dwell": seen.dwell, **self.chosen.facts,
+        }  # fmt: skip
 
     def parts_of(self, row: int, rewards: RewardWeights) -> dict[str, float]:
         """The reward of one user by kind of feedback."""
-        return {k: a * w for k, a, w in zip(KINDS, self.feedback.amounts[row].tolist(), rewards, strict=True)}
+        return dict(zip(KINDS, map(operator.mul, self.feedback.amounts[row].tolist(), rewards), strict=True))
 
     def parts(self, rewards: RewardWeights) -> dict[str, NDArray[np.float64]]:
         """The reward by kind of feedback, float64 (n,) each; its sum is the reward."""

@@ -317,8 +317,14 @@ def _sensible(
     for i in range(begin, end):
         pool = items[np.int64(i) % items.shape[0]]
         for care in range(2, -1, -1):
-            for place in range(out.shape[1]):
-                out[i, place] = care == 0 or _at_hand(pool[place], steps[i], released, expires)
+            if care == 0:
+                out[i] = 1
+            elif whole:
+                for item in range(out.shape[1]):
+                    out[i, item] = (released[item] <= steps[i]) & (steps[i] < expires[item])
+            else:
+                for place in range(out.shape[1]):
+                    out[i, place] = _at_hand(pool[place], steps[i], released, expires)
             if care == 2:
                 _leave_out(whole, pool, histories[i], out[i])
                 _leave_out(whole, pool, shown[i], out[i])

@@ -18,6 +18,7 @@ from zsr_sim.envs.columns import Columns
 from zsr_sim.envs.dynamics import shifted
 from zsr_sim.envs.exponential import exponential
 
+_BOOL, _FLOAT = np.dtype(np.bool_), np.dtype(np.float32)
 KINDS = ("click", "like", "purchase", "dwell")
 """Kinds of feedback that a reward may count, in the order of `Feedback.amounts`."""
 
@@ -65,12 +66,11 @@ class Feedback(Columns):
     @classmethod
     def empty(cls, n: int, slate_size: int) -> Feedback:
         """Feedback of nobody, to be filled in."""
-        clicks, likes, purchases, skips, unavailable = np.zeros((5, n, slate_size), dtype=np.bool_)
-        dwell, probabilities = np.zeros((2, n, slate_size), dtype=np.float32)
-        leave_probability, gaps, reward, expected_reward = np.zeros((4, n), dtype=np.float32)
+        marks, sizes = np.zeros((5, n, slate_size), _BOOL), np.zeros((2, n, slate_size), _FLOAT)
+        left, of_users = np.zeros(n, _BOOL), np.zeros((4, n), _FLOAT)
         return cls(
-            clicks, likes, purchases, skips, unavailable, dwell, probabilities, np.zeros(n, dtype=np.bool_),
-            leave_probability, gaps, reward, expected_reward, np.zeros((n, len(KINDS)), dtype=np.float32),
+            marks[0], marks[1], marks[2], marks[3], marks[4], sizes[0], sizes[1], left,
+            of_users[0], of_users[1], of_users[2], of_users[3], np.zeros((n, len(KINDS)), _FLOAT),
         )  # fmt: skip
 
     @property

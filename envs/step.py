@@ -340,11 +340,10 @@ def step_all(begin: int, end: int, items: Parts, users: Parts, page: Parts, rule
     """
     columns, everybody = ItemColumns(*items), UserColumns(*users)
     s, remembered = len(columns.log_positions), remembered_places(everybody.histories.shape[1])
+    a, b, c = np.zeros((8, s)), np.zeros((2, s), dtype=np.int32), np.zeros((4, s), dtype=np.float32)
     scratch = Scratch(
-        np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(s),
-        np.zeros(s, dtype=np.int32), np.zeros(s, dtype=np.float32), np.zeros(s, dtype=np.float32),
-        np.zeros(s, dtype=np.float32), np.zeros(s, dtype=np.float32), np.zeros(s, dtype=np.bool_),
-        np.zeros(s, dtype=np.int32), np.full(remembered, -1, dtype=np.int32),
+        a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], b[0], c[0], c[1], c[2], c[3], np.zeros(s, dtype=np.bool_), b[1],
+        np.full(remembered, -1, dtype=np.int32),
     )  # fmt: skip
     step_some(begin, end, columns, everybody, PageColumns(*page), Rules(*rules), scratch)
 

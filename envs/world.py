@@ -213,7 +213,7 @@ class World:
             raise InputError(f"slates hold {slates.dtype.name}, integers (rows of the catalogue) expected")
         bad = np.empty(len(slates), dtype=np.bool_)
         find_bad_slates(len(self.items), bad, np.ascontiguousarray(slates))  # before a cast could wrap a large number
-        if bad.any():
+        if np.count_nonzero(bad):
             row = int(bad.argmax())
             raise InputError(
                 f"the slate of row {row} is {slates[row].tolist()}; a slate holds {self.slate_size} different items, "

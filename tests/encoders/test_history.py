@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from zsr_sim.encoders import history
-from zsr_sim.encoders.history import pooled
+from zsr_sim.encoders.history import pooled, pooled_twice
 from zsr_sim.encoders.space import unit
 
 VECTORS = unit(np.random.default_rng(0).normal(size=(50, 16))).astype(np.float32)
@@ -28,6 +28,12 @@ def test_the_example_of_the_docstring() -> None:
         runner.run(example)
     assert (runner.summarize(verbose=False).attempted, runner.summarize(verbose=False).failed) == (1, 0)
     assert history.__doc__ is not None
+
+
+def test_two_decays_at_once_are_each_alone_to_the_bit() -> None:
+    histories = random_histories(20)
+    for both, decay in zip(pooled_twice(histories, VECTORS, 0.95, 0.6), (0.95, 0.6), strict=True):
+        np.testing.assert_array_equal(both, pooled(histories, VECTORS, decay))
 
 
 def test_by_hand() -> None:

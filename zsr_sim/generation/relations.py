@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsr_sim.compiled import batched
-from zsr_sim.encoders.history import pooled
+from zsr_sim.encoders.history import pooled, pooled_twice
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import COMPOSED, PROPOSERS, SOURCES, Candidates
 from zsr_sim.generation.index import compare, dot, holds
@@ -82,6 +82,8 @@ def tastes(observation: Observation, retrieval: Retrieval) -> tuple[NDArray[np.f
     The slow one is what the retrieval's history encoder makes of it; what was consumed just now is always pooled.
     """
     slow, fast = _DECAYS
+    if retrieval.history is None and observation.profiles is None:
+        return pooled_twice(observation.histories, retrieval.vectors, slow, fast)
     return retrieval.read(observation, slow), pooled(observation.histories, retrieval.vectors, fast)
 
 
