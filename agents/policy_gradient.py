@@ -129,7 +129,8 @@ class PolicyGradientTrainer:
             torch.manual_seed(seed)
             self.scorer = CandidateScorer(settings.hidden)
         self.agent = PolicyGradient(self.scorer, source)
-        self.optimiser = torch.optim.Adam(self.scorer.parameters(), settings.learning_rate, fused=True)
+        self._weights = list(self.scorer.parameters())
+        self.optimiser = torch.optim.Adam(self._weights, settings.learning_rate, fused=True)
         self.rng = torch.Generator().manual_seed(seed)
         self.update = 0
         self._reinforce = settings.algorithm == "reinforce"
@@ -234,6 +235,6 @@ class PolicyGradientTrainer:
             self.scorer, pages, rows, own.astype(np.float32), targets[rows].astype(np.float32), self.settings.clip,
             self.settings.entropy, self._reinforce,
         )  # fmt: skip
-        norm = nn.utils.clip_grad_norm_(self.scorer.parameters(), 0.5)
+        norm = nn.utils.clip_grad_norm_(self._weights, 0.5)
         self.optimiser.step()
         return figures | {"gradient_norm": float(norm)}

@@ -1,7 +1,7 @@
 """The candidate-scoring network: it reads how a page relates to a history, so any number of pages and any items do.
 
-Its parameters are torch's; scores and gradients are compiled, one user at a time: a user's scores do not depend on the
-batch, and learning from a page takes a fraction of the time that a graph of tensors takes.
+Its parameters are torch's; scores and gradients are compiled, some users at a time: a user's scores do not depend on
+the others, and learning from a page takes a fraction of the time that a graph of tensors takes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from zsr_sim.compiled import add_product, bare, batched, inlined, law
+from zsr_sim.compiled import bare, batched, inlined, law
 from zsr_sim.envs.exponential import tanh
-from zsr_sim.envs.tables import F32
+from zsr_sim.envs.tables import F32, I64
 from zsr_sim.generation.relations import N_CONTEXT, N_READ
+from zsr_sim.products import add_matrix_product
 
+BLOCK = 16
+"""Users who are judged at a time: enough to keep the multipliers busy, few enough to stay in the cache."""
 _WIDTH = N_READ + N_CONTEXT
+_ONE = np.float32(1.0)
 
 
 class CandidateScorer(nn.Module):
@@ -34,6 +38,7 @@ class CandidateScorer(nn.Module):
         self.value = nn.Sequential(nn.Linear(2 * hidden + N_CONTEXT, hidden), nn.Tanh(), nn.Linear(hidden, 1))
         nn.init.zeros_(self.score.weight)  # the first policy draws evenly among the candidates
         nn.init.zeros_(self.score.bias)
+        self._weights = tuple(self.parameters())  # looking for them takes torch longer than a gradient does
 
     def forward(self, pages: F32, context: F32) -> tuple[F32, F32]:
         """Logits (n, candidates) and values (n,) from `relations`; each user's are the same in any batch."""
@@ -44,7 +49,7 @@ class CandidateScorer(nn.Module):
     def layers(self) -> Layers:
         """The parameters as they are now."""
         first, first_bias, second, second_bias, score, score_bias, value, value_bias, worth, worth_bias = (
-            parameter.detach().numpy() for parameter in self.parameters()
+            weight.detach().numpy() for weight in self._weights
         )
         return Layers(
             first.T.copy(), first_bias, second.T.copy(), second_bias, score[0], score_bias, value.T.copy(), value_bias,
@@ -53,12 +58,12 @@ class CandidateScorer(nn.Module):
 
     def back(self) -> Back:
         """The parameters that gradients pass, as they are now."""
-        return Back(*(self.get_parameter(name).detach().numpy() for name in ("read.2.weight", "value.0.weight")))
+        return Back(self._weights[2].detach().numpy(), self._weights[6].detach().numpy())
 
     def set_gradients(self, gradients: Layers) -> None:
         """Give the parameters these as their `grad`, added up over the first axis."""
-        for parameter, parts in zip(self.parameters(), gradients, strict=True):
-            parameter.grad = torch.from_numpy(parts.sum(axis=0).T.copy()).view_as(parameter)
+        for weight, parts in zip(self._weights, gradients, strict=True):
+            weight.grad = torch.from_numpy(parts.sum(axis=0).T.copy()).view_as(weight)
 
 
 class Layers(NamedTuple):
@@ -92,10 +97,11 @@ class Back(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """Scratch for one user of c candidates: what each layer says of them, and gradients by that.
+    """Scratch for b users of c candidates: what each layer says of them, and gradients by that.
 
-    All float32. inputs: (c, N_READ + N_CONTEXT). first, second: (c, h). summary: (2 h + N_CONTEXT,), what the value is
-    read of. valued: (h,). logits: (c,). by_...: likewise.
+    All float32; the candidates of a user are rows one after the other. inputs: (b c, N_READ + N_CONTEXT). first,
+    second: (b c, h). summary: (b, 2 h + N_CONTEXT), what the values are read of. valued: (b, h). values: (b,).
+    logits: (b, c). by_...: likewise.
     """
 
     inputs: F32
@@ -103,6 +109,7 @@ class Sheet(NamedTuple):
     second: F32
     summary: F32
     valued: F32
+    values: F32
     logits: F32
     by_first: F32
     by_second: F32
@@ -112,46 +119,66 @@ class Sheet(NamedTuple):
 
 
 @law
-def make_sheet(candidates: int, hidden: int) -> Sheet:
-    """For users of so many candidates and networks so wide."""
-    summary = 2 * hidden + N_CONTEXT
+def make_sheet(candidates: int, hidden: int, users: int) -> Sheet:
+    """For so many users of so many candidates, and networks so wide."""
+    rows, summary = users * candidates, 2 * hidden + N_CONTEXT
     return Sheet(
-        np.empty((candidates, _WIDTH), dtype=np.float32), np.empty((candidates, hidden), dtype=np.float32),
-        np.empty((candidates, hidden), dtype=np.float32),
-        np.empty(summary, dtype=np.float32), np.empty(hidden, dtype=np.float32),
-        np.empty(candidates, dtype=np.float32), np.empty((candidates, hidden), dtype=np.float32),
-        np.empty((candidates, hidden), dtype=np.float32), np.empty(summary, dtype=np.float32),
-        np.empty(hidden, dtype=np.float32), np.empty(candidates, dtype=np.float32),
+        np.empty((rows, _WIDTH), dtype=np.float32), np.empty((rows, hidden), dtype=np.float32),
+        np.empty((rows, hidden), dtype=np.float32), np.empty((users, summary), dtype=np.float32),
+        np.empty((users, hidden), dtype=np.float32), np.empty(users, dtype=np.float32),
+        np.empty((users, candidates), dtype=np.float32), np.empty((rows, hidden), dtype=np.float32),
+        np.empty((rows, hidden), dtype=np.float32), np.empty((users, summary), dtype=np.float32),
+        np.empty((users, hidden), dtype=np.float32), np.empty((users, candidates), dtype=np.float32),
     )  # fmt: skip
 
 
-@inlined
-def _layer(row: F32, matrix: F32, bias: F32, out: F32) -> None:
-    """Put tanh(row (k,) @ matrix (k, m) + bias (m,)) into out (m,)."""
-    for j in range(out.shape[0]):
-        out[j] = bias[j]
-    add_product(row, matrix, out)
-    for j in range(out.shape[0]):
-        out[j] = tanh(out[j])
+@bare
+def _layer(rows: F32, matrix: F32, bias: F32, out: F32) -> None:
+    """Put tanh(rows (n, k) @ matrix (k, m) + bias (m,)) into out (n, m)."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = bias[j]
+    add_matrix_product(rows, matrix, out)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = tanh(out[i, j])
 
 
 @bare
-def judge(pages: F32, context: F32, layers: Layers, sheet: Sheet) -> float:
-    """Fill the sheet from one user's pages (c, N_READ) and context (N_CONTEXT,); the value of the situation."""
-    count, hidden = pages.shape[0], layers.first_bias.shape[0]
-    for c in range(count):
-        for k in range(N_READ):
-            sheet.inputs[c, k] = pages[c, k]
+def judge(pages: F32, context: F32, users: I64, layers: Layers, sheet: Sheet) -> None:
+    """Fill the sheet from pages (n, c, N_READ) and context (n, N_CONTEXT) of these rows, as many as it has room for."""
+    count = pages.shape[1]
+    for u in range(users.shape[0]):
+        for c in range(count):
+            row = sheet.inputs[u * count + c]
+            for k in range(N_READ):
+                row[k] = pages[users[u], c, k]
+            for k in range(N_CONTEXT):
+                row[N_READ + k] = context[users[u], k]
+    _layer(sheet.inputs, layers.first, layers.first_bias, sheet.first)
+    _layer(sheet.first, layers.second, layers.second_bias, sheet.second)
+    for u in range(users.shape[0]):
+        _compare(sheet.second[u * count : (u + 1) * count], layers, sheet.summary[u], sheet.logits[u])
         for k in range(N_CONTEXT):
-            sheet.inputs[c, N_READ + k] = context[k]
-        _layer(sheet.inputs[c], layers.first, layers.first_bias, sheet.first[c])
-        _layer(sheet.first[c], layers.second, layers.second_bias, sheet.second[c])
-    mean, largest = sheet.summary[:hidden], sheet.summary[hidden : 2 * hidden]
+            sheet.summary[u, 2 * sheet.second.shape[1] + k] = context[users[u], k]
+    _layer(sheet.summary, layers.value, layers.value_bias, sheet.valued)
+    for u in range(users.shape[0]):
+        value = layers.worth_bias[0]
+        for j in range(sheet.valued.shape[1]):
+            value += sheet.valued[u, j] * layers.worth[j]
+        sheet.values[u] = value
+
+
+@inlined
+def _compare(second: F32, layers: Layers, summary: F32, logits: F32) -> None:
+    """Mean and largest over one user's candidates into the summary, and their logits."""
+    count, hidden = second.shape
+    mean, largest = summary[:hidden], summary[hidden : 2 * hidden]
     for j in range(hidden):
         mean[j], largest[j] = 0.0, -2.0
     for c in range(count):
         for j in range(hidden):
-            said = sheet.second[c, j]
+            said = second[c, j]
             mean[j] += said
             largest[j] = said if said > largest[j] else largest[j]
     for j in range(hidden):
@@ -163,81 +190,91 @@ def judge(pages: F32, context: F32, layers: Layers, sheet: Sheet) -> float:
     for c in range(count):
         logit = away
         for j in range(hidden):
-            logit += sheet.second[c, j] * (own[j] + other[j])
-        sheet.logits[c] = logit
-    for k in range(N_CONTEXT):
-        sheet.summary[2 * hidden + k] = context[k]
-    _layer(sheet.summary, layers.value, layers.value_bias, sheet.valued)
-    value: float = layers.worth_bias[0]
-    for j in range(hidden):
-        value += sheet.valued[j] * layers.worth[j]
-    return value
+            logit += second[c, j] * (own[j] + other[j])
+        logits[c] = logit
 
 
 @bare
-def _back_from_value(by_value: float, layers: Layers, back: Back, sheet: Sheet, out: Layers, part: int) -> None:
-    """From the value to the summary, adding to the gradients of the layers between them."""
-    slope = np.float32(by_value)
-    out.worth_bias[part, 0] += slope
-    for j in range(sheet.valued.shape[0]):
-        out.worth[part, j] += slope * sheet.valued[j]
-        sheet.by_valued[j] = slope * layers.worth[j] * (np.float32(1.0) - sheet.valued[j] * sheet.valued[j])
-        out.value_bias[part, j] += sheet.by_valued[j]
-    for k in range(sheet.summary.shape[0]):
-        sheet.by_summary[k] = 0.0
-        for j in range(sheet.valued.shape[0]):
-            out.value[part, k, j] += sheet.summary[k] * sheet.by_valued[j]
-    add_product(sheet.by_valued, back.value, sheet.by_summary)
+def _back_from_values(by_values: F32, layers: Layers, back: Back, sheet: Sheet, out: Layers, part: int) -> None:
+    """From the values to the summaries, adding to the gradients of the layers between them."""
+    for u in range(by_values.shape[0]):
+        slope, by_valued = by_values[u], sheet.by_valued[u]
+        out.worth_bias[part, 0] += slope
+        for j in range(by_valued.shape[0]):
+            said = sheet.valued[u, j]
+            out.worth[part, j] += slope * said
+            by_valued[j] = slope * layers.worth[j] * (_ONE - said * said)
+            out.value_bias[part, j] += by_valued[j]
+        for k in range(sheet.by_summary.shape[1]):
+            sheet.by_summary[u, k] = 0.0
+    add_matrix_product(sheet.summary.T, sheet.by_valued, out.value[part])
+    add_matrix_product(sheet.by_valued, back.value, sheet.by_summary)
 
 
 @bare
-def _back_from_logits(layers: Layers, sheet: Sheet, out: Layers, part: int) -> None:
-    """From the logits and the summary to what was read of the pages, before its tanh."""
-    count, hidden = sheet.second.shape
+def _back_from_logits(layers: Layers, sheet: Sheet, u: int, out: Layers, part: int) -> None:
+    """From one user's logits and summary to what was read of the pages, before its tanh.
+
+    Loops over few arrays each: LLVM turns one over many into no vector code, for any two of them might overlap.
+    """
+    count, hidden = sheet.logits.shape[1], sheet.second.shape[1]
+    second, by_second = sheet.second[u * count : (u + 1) * count], sheet.by_second[u * count : (u + 1) * count]
+    summary, by_summary, by_logits = sheet.summary[u], sheet.by_summary[u], sheet.by_logits[u]
+    by_mean, by_largest, largest = by_summary[:hidden], by_summary[hidden:], summary[hidden:]
+    own, other, by_other = layers.score[:hidden], layers.score[hidden:], out.score[part, hidden:]
     total = np.float32(0.0)
     for c in range(count):
-        total += sheet.by_logits[c]
+        total += by_logits[c]
     out.score_bias[part, 0] += total
-    own, other, mean = layers.score[:hidden], layers.score[hidden:], sheet.summary[:hidden]
-    by_own, by_other = out.score[part, :hidden], out.score[part, hidden:]
-    by_mean, by_largest, largest = sheet.by_summary[:hidden], sheet.by_summary[hidden:], sheet.summary[hidden:]
     for j in range(hidden):
-        by_other[j] -= total * mean[j]
+        by_other[j] -= total * summary[j]
+        by_mean[j] = (by_mean[j] - total * other[j]) / np.float32(count)
     for c in range(count):
-        slope = sheet.by_logits[c]
+        slope = by_logits[c]
         for j in range(hidden):
-            by_own[j] += slope * sheet.second[c, j]
-            by_other[j] += slope * sheet.second[c, j]
-            by = slope * (own[j] + other[j]) + (by_mean[j] - total * other[j]) / np.float32(count)
-            first = sheet.second[c, j] == largest[j]  # of the largest: it alone was read
-            by += by_largest[j] if first else np.float32(0.0)
+            by_second[c, j] = slope * (own[j] + other[j]) + by_mean[j]
+        for j in range(hidden):
+            said = second[c, j]
+            first = said == largest[j]  # of the largest: it alone was read
+            by = by_second[c, j] + (by_largest[j] if first else np.float32(0.0))
             by_largest[j] = np.float32(0.0) if first else by_largest[j]
-            sheet.by_second[c, j] = by * (np.float32(1.0) - sheet.second[c, j] * sheet.second[c, j])
+            by_second[c, j] = by * (_ONE - said * said)
 
 
 @bare
-def learn(by_value: float, layers: Layers, back: Back, sheet: Sheet, out: Layers, part: int) -> None:
-    """Add one user's gradients to a part of `out`, from those by the logits (in the sheet, judged) and by the value."""
-    _back_from_value(by_value, layers, back, sheet, out, part)
-    _back_from_logits(layers, sheet, out, part)
-    count, hidden = sheet.second.shape
-    for c in range(count):
+def learn(by_values: F32, layers: Layers, back: Back, sheet: Sheet, out: Layers, part: int) -> None:
+    """Add the users' gradients to a part of `out`, from those by the logits (in the sheet, judged) and by the values.
+
+    by_values: float32 (b,).
+    """
+    _back_from_values(by_values, layers, back, sheet, out, part)
+    rows, hidden = sheet.second.shape
+    for half in (out.score[part : part + 1, :hidden], out.score[part : part + 1, hidden:]):
+        add_matrix_product(sheet.by_logits.reshape(1, rows), sheet.second, half)
+    for u in range(by_values.shape[0]):
+        _back_from_logits(layers, sheet, u, out, part)
+    for i in range(rows):
         for j in range(hidden):
-            out.second_bias[part, j] += sheet.by_second[c, j]
-            sheet.by_first[c, j] = 0.0
-        add_product(sheet.by_second[c], back.second, sheet.by_first[c])
+            out.second_bias[part, j] += sheet.by_second[i, j]
+            sheet.by_first[i, j] = 0.0
+    add_matrix_product(sheet.by_second, back.second, sheet.by_first)
+    for i in range(rows):
         for j in range(hidden):
-            sheet.by_first[c, j] *= np.float32(1.0) - sheet.first[c, j] * sheet.first[c, j]
-            out.first_bias[part, j] += sheet.by_first[c, j]
-    for i in range(hidden):
-        add_product(sheet.first[:, i], sheet.by_second, out.second[part, i])
-    for k in range(_WIDTH):
-        add_product(sheet.inputs[:, k], sheet.by_first, out.first[part, k])
+            sheet.by_first[i, j] *= _ONE - sheet.first[i, j] * sheet.first[i, j]
+            out.first_bias[part, j] += sheet.by_first[i, j]
+    add_matrix_product(sheet.first.T, sheet.by_second, out.second[part])
+    add_matrix_product(sheet.inputs.T, sheet.by_first, out.first[part])
 
 
 @batched
 def _score(begin: int, end: int, pages: F32, context: F32, layers: Layers, logits: F32, values: F32) -> None:
-    sheet = make_sheet(pages.shape[1], len(layers.first_bias))
-    for i in range(begin, end):
-        values[i] = judge(pages[i], context[i], layers, sheet)
-        logits[i] = sheet.logits
+    rows, room = np.arange(begin, end), min(BLOCK, end - begin)
+    sheet = make_sheet(pages.shape[1], len(layers.first_bias), room)
+    for low in range(0, end - begin, BLOCK):
+        users = rows[low : low + BLOCK]
+        if len(users) < room:  # the last ones
+            room = len(users)
+            sheet = make_sheet(pages.shape[1], len(layers.first_bias), room)
+        judge(pages, context, users, layers, sheet)
+        logits[users[0] : users[0] + room] = sheet.logits
+        values[users[0] : users[0] + room] = sheet.values

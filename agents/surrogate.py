@@ -1,7 +1,6 @@
 """What a policy gradient goes down: PPO's clipped surrogate or REINFORCE's, the value's error and the entropy.
 
-Schulman et al. 2017, "Proximal policy optimization algorithms", eq. 7 and 9. Compiled together with the network, one
-page after the other.
+Schulman et al. 2017, "Proximal policy optimization algorithms", eq. 7 and 9. Compiled together with the network.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from zsr_sim.agents.scoring import Back, CandidateScorer, Layers, Sheet, judge, learn, make_sheet
+from zsr_sim.agents.scoring import BLOCK, Back, CandidateScorer, Layers, judge, learn, make_sheet
 from zsr_sim.compiled import law, shared
 from zsr_sim.envs.exponential import exponential
 from zsr_sim.envs.tables import F32, F64, I64
@@ -63,20 +62,19 @@ def descend(
 
 @law
 def _surrogate(
-    sheet: Sheet, action: int, old: float, gain: float, clip: float, entropy: float, plain: bool, share: float,
+    logits: F32, p: F32, action: int, old: float, gain: float, clip: float, entropy: float, plain: bool, share: float,
     sums: F64,
 ) -> None:  # fmt: skip
-    """Put the gradient of `share` times one page's loss by its logits into the sheet, and add its parts to sums."""
-    count, most, total, spread = sheet.logits.shape[0], sheet.logits.max(), 0.0, 0.0
-    p = sheet.by_logits  # until it holds the gradient
+    """Put the gradient of `share` times one page's loss by its logits into p (c,), and add its parts to sums."""
+    count, most, total, spread = logits.shape[0], logits.max(), 0.0, 0.0
     for c in range(count):
-        p[c] = exponential(sheet.logits[c] - most)
+        p[c] = exponential(logits[c] - most)
         total += p[c]
     level = most + math.log(total)
     for c in range(count):
         p[c] /= total
-        spread -= p[c] * (sheet.logits[c] - level)
-    taken = sheet.logits[action] - level
+        spread -= p[c] * (logits[c] - level)
+    taken = logits[action] - level
     ratio = exponential(taken - old)
     off = abs(ratio - 1.0) > clip
     if plain:
@@ -85,7 +83,7 @@ def _surrogate(
         clipped = min(max(ratio, 1.0 - clip), 1.0 + clip) * gain
         loss, pull = -min(ratio * gain, clipped), 0.0 if off and clipped < ratio * gain else ratio * gain
     for c in range(count):
-        slope = p[c] * (pull + entropy * (sheet.logits[c] - level + spread))
+        slope = p[c] * (pull + entropy * (logits[c] - level + spread))
         p[c] = share * (slope - pull if c == action else slope)
     sums[0] += loss
     sums[2] += spread
@@ -98,11 +96,21 @@ def _descend(
     clip: float, entropy: float, plain: bool, layers: Layers, back: Back, gradients: Layers, sums: F64,
 ) -> None:  # fmt: skip
     """Parts of the gradients (parts, ...) and of the sums (parts, 4) of the loss's terms."""
-    sheet, share = make_sheet(pages.shape[1], len(layers.first_bias)), 1.0 / len(rows)
+    sheet, share = make_sheet(pages.shape[1], len(layers.first_bias), BLOCK), 1.0 / len(rows)
     for part in range(begin, end):
-        for t in range(part * _PART, min((part + 1) * _PART, len(rows))):
-            row = rows[t]
-            error = judge(pages[row], context[row], layers, sheet) - targets[t]
-            _surrogate(sheet, actions[row], log_p[row], gain[t], clip, entropy, plain, share, sums[part])
-            learn(share * error, layers, back, sheet, gradients, part)  # of half the squared error
-            sums[part, 1] += error * error
+        last = min((part + 1) * _PART, len(rows))
+        for low in range(part * _PART, last, BLOCK):
+            users = rows[low : min(low + BLOCK, last)]
+            if len(users) < BLOCK:  # the very last ones
+                sheet = make_sheet(pages.shape[1], len(layers.first_bias), len(users))
+            judge(pages, context, users, layers, sheet)
+            for u, row in enumerate(users):
+                t = low + u
+                _surrogate(
+                    sheet.logits[u], sheet.by_logits[u], actions[row], log_p[row], gain[t], clip, entropy, plain,
+                    share, sums[part],
+                )  # fmt: skip
+                error = sheet.values[u] - targets[t]
+                sums[part, 1] += error * error
+                sheet.values[u] = share * error  # the gradient of half the squared error
+            learn(sheet.values, layers, back, sheet, gradients, part)

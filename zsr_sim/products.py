@@ -1,0 +1,110 @@
+"""Products of matrices within compiled code: small tiles of the result stay in vector registers until they are whole.
+
+Each element of a result is summed up in the order of the inner axis, whatever tile it falls into: so a row does not
+depend on how many others there are, to the bit. (A library's product costs more to call than these take, and sums in an
+order that depends on the shape.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import cgutils as code_of_numba
+from numba.core import types
+from numba.extending import intrinsic
+
+from zsr_sim.compiled import bare
+from zsr_sim.envs.tables import F32
+
+build: Any = code_of_numba  # has no types
+_LANES = 16  # float32 in the widest registers; LLVM splits them for narrower ones
+_ROWS, _WIDTH = 4, 2 * _LANES  # of a tile: 8 running sums hide the latency of two multipliers
+_BYTES = 4
+_INT32, _INT64, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
+_VECTOR = ir.VectorType(_FLOAT, _LANES)
+_NONE, _FIRST = ir.Constant(_VECTOR, ir.Undefined), ir.Constant(ir.VectorType(_INT32, _LANES), [0] * _LANES)
+
+Tile = Callable[[F32, F32, F32, int, int], None]
+
+
+def _tile(rows: int, width: int) -> Tile:
+    """Code that adds a (n, k) @ b (k, m) to out (n, m) in so many rows from row i, and columns from column j on.
+
+    Rows of `b` and `out` lie in one piece; `a` may be of any strides.
+    """
+
+    def typed(typing: Any, a: Any, b: Any, out: Any, i: Any, j: Any) -> Any:
+        return types.void(a, b, out, types.int64, types.int64), generate
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        a, b, out = (context.make_array(signature.args[n])(context, builder, arguments[n]) for n in range(3))
+        i, j = arguments[3:]
+        (along_a, across_a), (along_b, _), (along_out, _) = (
+            build.unpack_tuple(builder, array.strides, 2) for array in (a, b, out)
+        )
+
+        def place(array: Any, *steps: tuple[ir.Value, ir.Value]) -> ir.Value:
+            address = builder.ptrtoint(array.data, _INT64)
+            for count, stride in steps:
+                address = builder.add(address, builder.mul(count, stride))
+            return address
+
+        def vectors(address: ir.Value) -> list[ir.Value]:
+            beside = [builder.add(address, _INT64(_BYTES * c)) for c in range(0, width, _LANES)]
+            return [builder.inttoptr(one, _VECTOR.as_pointer()) for one in beside]
+
+        lines = [builder.add(i, _INT64(r)) for r in range(rows)]
+        goals = [vectors(place(out, (line, along_out), (j, _INT64(_BYTES)))) for line in lines]
+        sums = [[build.alloca_once(builder, _VECTOR) for _ in goal] for goal in goals]  # LLVM makes them registers
+        for goal, held in zip(goals, sums, strict=True):
+            for pointer, total in zip(goal, held, strict=True):
+                builder.store(builder.load(pointer, align=_BYTES), total)
+        fused = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+        multiply_add = build.get_or_insert_function(builder.module, fused, f"llvm.fmuladd.v{_LANES}f32")
+        depth = build.unpack_tuple(builder, b.shape, 2)[0]
+        with build.for_range(builder, depth, intp=_INT64) as loop:
+            right = [
+                builder.load(pointer, align=_BYTES)
+                for pointer in vectors(place(b, (loop.index, along_b), (j, _INT64(_BYTES))))
+            ]
+            for line, held in zip(lines, sums, strict=True):
+                address = place(a, (line, along_a), (loop.index, across_a))
+                left = builder.load(builder.inttoptr(address, _FLOAT.as_pointer()))
+                left = builder.shuffle_vector(builder.insert_element(_NONE, left, _INT32(0)), _NONE, _FIRST)
+                for part, total in zip(right, held, strict=True):
+                    builder.store(builder.call(multiply_add, [left, part, builder.load(total)]), total)
+        for goal, held in zip(goals, sums, strict=True):
+            for pointer, total in zip(goal, held, strict=True):
+                builder.store(builder.load(total), pointer, align=_BYTES)
+        return context.get_dummy_value()
+
+    return cast(Tile, intrinsic(typed))
+
+
+_large, _low, _narrow, _small = _tile(_ROWS, _WIDTH), _tile(1, _WIDTH), _tile(_ROWS, _LANES), _tile(1, _LANES)
+
+
+@bare
+def add_matrix_product(a: F32, b: F32, out: F32) -> None:
+    """Add a (n, k) @ b (k, m) to out (n, m).
+
+    Rows of `b` and `out` must lie in one piece; `a` may be a transposed view.
+    """
+    n, m = out.shape
+    high, wide, whole = n // _ROWS * _ROWS, m // _WIDTH * _WIDTH, m // _LANES * _LANES
+    for j in range(0, wide, _WIDTH):
+        for i in range(0, high, _ROWS):
+            _large(a, b, out, i, j)
+        for i in range(high, n):
+            _low(a, b, out, i, j)
+    if whole > wide:
+        for i in range(0, high, _ROWS):
+            _narrow(a, b, out, i, wide)
+        for i in range(high, n):
+            _small(a, b, out, i, wide)
+    for i in range(n if m > whole else 0):
+        for k in range(b.shape[0]):
+            for j in range(whole, m):
+                out[i, j] += a[i, k] * b[k, j]
