@@ -64,6 +64,7 @@ def fit(
     min_interactions: int = 5,
     keep_quality: bool = False,
     shown: Mapping[str, Estimate] | None = None,
+    features: NDArray[np.float32] | None = None,
 ) -> FittedPopulation:
     """The users of a log, and the items as they see them (`FittedPopulation.items`).
 
@@ -74,14 +75,16 @@ def fit(
     `traits` was explicitly given (or its named world gives) is kept, but for the weight of affinity; what the log
     cannot show has its default; `FittedPopulation.report` says which is which.
 
-    keep_quality: quality relative to appeal is given, not fitted. shown: what logged pages say (`Glances`). Raises
-    InputError when fewer than 20 users have `min_interactions` interactions, or a last item that is new to them, or
-    that number is below 2.
+    keep_quality: quality relative to appeal is given, not fitted. shown: what logged pages say (`Glances`). features:
+    float32 (n_items, e), what tastes are learned from (`features_of`), e at least the d of `items.vectors`, which None
+    stands for. Raises InputError when fewer than 20 users have `min_interactions` interactions, or a last item that is
+    new to them, or that number is below 2.
     """
     people = People.of(log, min_interactions)
     is_last = np.zeros(len(log), dtype=np.bool_)
     is_last[people.ends - 1] = True
-    model = learn_tastes(items.vectors, log.where(~is_last), seed)
+    told = items.vectors if features is None else features
+    model = learn_tastes(told, log.where(~is_last), seed, items.vectors.shape[1])
     weights = _weights(model, log, people, seed, n_interests)
     tastes = model.interests(log.items, people.starts, people.ends, n_interests)  # (people, interests, d)
     lengths = np.linalg.norm(tastes[:, 0], axis=1) * weights.values[0]

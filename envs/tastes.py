@@ -77,22 +77,23 @@ class TasteModel:
         return np.asarray(unit(out) * np.linalg.norm(tastes, axis=1)[:, None, None], dtype=np.float32)
 
 
-def learn_tastes(vectors: NDArray[np.float32], log: Interactions, seed: int) -> TasteModel:
-    """Learn appeal and space from a log; vectors: float32 (n_items, d), unit length, from the items' texts.
+def learn_tastes(features: NDArray[np.float32], log: Interactions, seed: int, dimensions: int) -> TasteModel:
+    """Learn appeal and space from a log; features: float32 (n_items, e), from the items' texts.
 
-    Log-odds that user u consumes item i: b_i + <t_u, y_i / |y_i|>, with b_i = w x_i + c + own b, y_i = W x_i + own y,
-    t_u = 2 sum_j (P x_j + own p) / n ** 0.75 over the n items j that u consumed beside i. Logistic loss against 4 items
-    drawn at random among all that the log knows, Adam, 5 epochs. What an item has of its own is decayed, and left out
-    for half of the items in each step, so that text explains what it can. What the tastes of all users have in common
-    is counted as appeal in the end.
+    The first d = `dimensions` <= e axes, on which rows have length 1, are where places begin; appeal reads all.
+    Log-odds that user u consumes item i: b_i + <t_u, y_i / |y_i|>, with b_i = w f_i + c + own b, y_i = W x_i + own y,
+    t_u = 2 sum_j (P x_j + own p) / n ** 0.75 over the n items j that u consumed beside i; f_i are an item's features,
+    x_i the first d of them. Logistic loss against 4 items drawn at random among all that the log knows, Adam, 5 epochs.
+    What an item has of its own is decayed, and left out for half of the items in each step, so that text explains what
+    it can. What the tastes of all users have in common is counted as appeal in the end.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _Model(torch.from_numpy(vectors))
+        model = _Model(torch.from_numpy(features), dimensions)
         _train(model, log)
     with torch.no_grad():
-        appeal, places = model.items(torch.ones(len(vectors)))
-        raw = TasteModel(appeal.numpy(), places.numpy(), model.pulls().numpy(), np.zeros(vectors.shape[1], np.float32))
+        appeal, places = model.items(torch.ones(len(features)))
+        raw = TasteModel(appeal.numpy(), places.numpy(), model.pulls().numpy(), np.zeros(dimensions, np.float32))
     tastes = raw.tastes(log.items, log.starts[:-1], log.starts[1:])  # (n_users, d)
     common = np.average(tastes, axis=0, weights=np.diff(log.starts)).astype(np.float32)
     return TasteModel(raw.appeal + raw.vectors @ common, raw.vectors, raw.pulls, common)
@@ -126,13 +127,14 @@ def _part(
 class _Model(torch.nn.Module):
     """Parameters of `learn_tastes`; everything an item has of its own starts at zero, the maps at the identity."""
 
-    def __init__(self, features: Tensor) -> None:
+    def __init__(self, features: Tensor, d: int) -> None:
         super().__init__()
-        n, d = features.shape
-        self.features = features  # (n, d)
+        n, e = features.shape
+        self.features = features  # (n, e)
+        self.leading = features[:, :d].contiguous()
         self.place = torch.nn.Parameter(torch.eye(d))
         self.pull = torch.nn.Parameter(torch.eye(d))
-        self.draw = torch.nn.Parameter(torch.zeros(d))
+        self.draw = torch.nn.Parameter(torch.zeros(e))
         self.level = torch.nn.Parameter(torch.full((1,), -math.log(NEGATIVES)))
         self.own_place = torch.nn.Parameter(torch.zeros(n, d))
         self.own_pull = torch.nn.Parameter(torch.zeros(n, d))
@@ -140,13 +142,13 @@ class _Model(torch.nn.Module):
 
     def items(self, known: Tensor) -> tuple[Tensor, Tensor]:
         """Appeal (n,) and unit vectors (n, d); known: (n,), 0 for an item that is taken for unknown."""
-        places = self.features @ self.place + known[:, None] * self.own_place
+        places = self.leading @ self.place + known[:, None] * self.own_place
         appeal = self.features @ self.draw + self.level + known * self.own_appeal
         return appeal, F.normalize(places, dim=1)
 
     def pulls(self) -> Tensor:
         """What each item adds to a taste, (n, d)."""
-        return self.features @ self.pull + self.own_pull
+        return self.leading @ self.pull + self.own_pull
 
     def decay(self) -> Tensor:
         """Sum of squares of what items have of their own; appeal, of which a log says more, a tenth."""

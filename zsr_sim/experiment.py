@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zsr_sim.config import MADE_UP, POOLED, HistorySettings, WorldSettings
 from zsr_sim.datasets import Dataset, load
 from zsr_sim.encoders.cache import EncodeReport, VectorCache, encode_texts
+from zsr_sim.encoders.features import features_of
 from zsr_sim.encoders.histories import Items, make_history
 from zsr_sim.encoders.space import ItemSpace, unit
 from zsr_sim.encoders.text import TextEncoder, load_encoder
@@ -54,7 +55,8 @@ class Scene:
     """Everything that strategies and users share.
 
     vectors: float32 (n_items, d), the catalogue in the item space. train, test: populations without a common user.
-    items: as their texts place them; the users of a log see them as `world.items`. log: what the training users
+    items: as their texts place them; the users of a log see them as `world.items`. features: float32 (n_items, e), what
+    the users' tastes are learned from (`features_of`); None where users are made up. log: what the training users
     consumed before any recommender. shown: what logged pages say of users. history: how histories are read (`retrieval`
     does). asked: set where a language model says what attracts. described: people of whom there is a text.
     """
@@ -67,6 +69,7 @@ class Scene:
     space: ItemSpace
     vectors: NDArray[np.float32]
     items: WorldItems
+    features: NDArray[np.float32] | None
     world: World
     train: Population
     test: Population
@@ -82,7 +85,7 @@ class Scene:
     @property
     def fitted(self) -> bool:
         """Whether the users come from a log."""
-        return self.dataset.interactions is not None and self.settings.users != MADE_UP
+        return self.features is not None
 
     @property
     def trust(self) -> str:
@@ -220,7 +223,9 @@ def make_scene(
     if dataset.profiles:
         places = _placed(list(dataset.profiles.values()), text_encoder, space, text_vectors)
         described = Described(id_keys(list(dataset.profiles)), places)
-    population = joined_by(described, population_of(items, log, settings, shown, WORLD_SEED))
+    fitted = log is not None and settings.users != MADE_UP
+    features = features_of(dataset.catalogue.texts, text_vectors, vectors.shape[1]) if fitted else None
+    population = joined_by(described, population_of(items, features, log, settings, shown, WORLD_SEED))
     train: Population
     test: Population
     train, test = population.split(TEST_SHARE, WORLD_SEED)
@@ -244,8 +249,8 @@ def make_scene(
         world, train, test = asked.world, asked.train, asked.test
     retrieval = Retrieval(vectors, popularity, shelf=Shelf.of(world.items))
     return Scene(
-        dataset, text_encoder.name, text_encoder.fingerprint, report, text_vectors, space, vectors, items, world, train,
-        test, consumed, retrieval, settings, POOLED, text_encoder, shown, asked, described,
+        dataset, text_encoder.name, text_encoder.fingerprint, report, text_vectors, space, vectors, items, features,
+        world, train, test, consumed, retrieval, settings, POOLED, text_encoder, shown, asked, described,
     )  # fmt: skip
 
 
@@ -259,14 +264,15 @@ def joined_by(
 
 
 def population_of(
-    items: WorldItems, log: Interactions | None, settings: WorldSettings, shown: Mapping[str, Estimate], seed: int
-) -> MadeUpPopulation | FittedPopulation:
-    """Users of a log, or made up (by `seed`) where there is none or they are to be; items: as their texts place them.
+    items: WorldItems, features: NDArray[np.float32] | None, log: Interactions | None, settings: WorldSettings,
+    shown: Mapping[str, Estimate], seed: int,
+) -> MadeUpPopulation | FittedPopulation:  # fmt: skip
+    """Users of a log, or made up (by `seed`) without `features`; items: as their texts place them.
 
     shown: what logged pages say of users; what is explicitly set counts more.
     """
-    if log is None or settings.users == MADE_UP:
+    if log is None or features is None:
         known = {name: line.value for name, line in shown.items() if name not in settings.model_fields_set}
         return MadeUpPopulation.create(items, settings.model_copy(update=known), seed, settings.interests)
     given = "quality_correlation" in settings.model_fields_set
-    return fit(items, log, settings, WORLD_SEED, settings.interests, keep_quality=given, shown=shown)
+    return fit(items, log, settings, WORLD_SEED, settings.interests, keep_quality=given, shown=shown, features=features)

@@ -51,7 +51,9 @@ def other_users(scene: Scene, replicate: int) -> MadeUpPopulation | FittedPopula
     shown = {line.name for line in scene.fit_report if line.fitted}
     settings, log = drawn_settings(scene.settings, replicate, shown), scene.dataset.interactions
     resampled = None if log is None else bootstrap(log, WORLD_SEED, replicate)
-    population = population_of(scene.items, resampled, settings, scene.shown, WORLD_SEED + 1 + replicate)
+    population = population_of(
+        scene.items, scene.features, resampled, settings, scene.shown, WORLD_SEED + 1 + replicate
+    )
     return joined_by(scene.described, population).split(TEST_SHARE, WORLD_SEED)[1]
 
 

@@ -29,7 +29,7 @@ def planted() -> tuple[NDArray[np.float32], Interactions]:
 @pytest.fixture(scope="module")
 def learned() -> tuple[TasteModel, Interactions]:
     vectors, log = planted()
-    return learn_tastes(vectors, log, seed=0), log
+    return learn_tastes(vectors, log, seed=0, dimensions=D), log
 
 
 def test_the_space_brings_together_what_the_same_people_consume(learned: tuple[TasteModel, Interactions]) -> None:
@@ -64,7 +64,7 @@ def test_a_taste_is_a_sum_by_hand() -> None:
 
 def test_the_same_log_gives_the_same_space() -> None:
     vectors, log = planted()
-    one, two = learn_tastes(vectors, log, seed=1), learn_tastes(vectors, log, seed=1)
+    one, two = learn_tastes(vectors, log, seed=1, dimensions=D), learn_tastes(vectors, log, seed=1, dimensions=D)
     np.testing.assert_array_equal(one.vectors, two.vectors)
 
 

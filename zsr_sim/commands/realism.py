@@ -14,6 +14,7 @@ from zsr_sim.config import Settings
 from zsr_sim.console import Phases, Screen, aligned
 from zsr_sim.datasets import Dataset, load
 from zsr_sim.encoders.cache import VectorCache, encode_texts
+from zsr_sim.encoders.features import features_of
 from zsr_sim.encoders.space import ItemSpace
 from zsr_sim.encoders.text import load_encoder
 from zsr_sim.errors import InputError
@@ -70,13 +71,14 @@ def _held_against(dataset: Dataset, question: Question, settings: Settings, phas
         return results
     texts, _ = encode_texts(dataset.catalogue.texts, encoder, VectorCache(), phases.encoding)
     vectors = ItemSpace.fit(texts, settings.world.dimensions, settings.world.centred).project(texts)
+    features = features_of(dataset.catalogue.texts, texts, vectors.shape[1])
     phases.show("fitting", 0, 1, "users to the earlier part of the log")
     found = realism(
-        vectors, log, settings.world, question.seed, question.replications,
+        vectors, features, log, settings.world, question.seed, question.replications,
         lambda done, total: phases.show("simulating", done, total, f"{done} of {total} logs"),
     )  # fmt: skip
     phases.show("preferences", 0, 1, "held-out interactions")
-    preference = preference_accuracy(vectors, log, settings.world, question.seed)
+    preference = preference_accuracy(vectors, features, log, settings.world, question.seed)
     return results | {"fit": found.pop("fit"), "realism": found, "preference": preference}
 
 

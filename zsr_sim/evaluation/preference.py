@@ -59,17 +59,20 @@ class Split:
         )
 
 
-def preference_accuracy(vectors: NDArray[np.float32], log: Interactions, traits: Traits, seed: int) -> dict[str, Any]:
+def preference_accuracy(
+    vectors: NDArray[np.float32], features: NDArray[np.float32], log: Interactions, traits: Traits, seed: int
+) -> dict[str, Any]:
     """AUC of the simulated users and of four others on the same split, ready for JSON.
 
-    vectors: float32 (n_items, d), the items as their texts place them. `rows`: a model each, with the AUC and its 95 %
-    interval (users independent) for `warm` and `cold` items, of `unseen` (consumed against random unseen ones) and of
-    `liked` (at or above the user's mean training rating against below it; None without ratings).
+    vectors: float32 (n_items, d), the items as their texts place them. features: float32 (n_items, e), what tastes are
+    learned from (`features_of`). `rows`: a model each, with the AUC and its 95 % interval (users independent) for
+    `warm` and `cold` items, of `unseen` (consumed against random unseen ones) and of `liked` (at or above the user's
+    mean training rating against below it; None without ratings).
     """
     split = Split.of(log, len(vectors), seed)
     seen = set((log.users.astype(np.int64) * len(vectors) + log.items).tolist())
     judges = {kind: _Unseen.drawn(split, kind, seen, seed) for kind in ("warm", "cold")}
-    world = fit(make_items(vectors), split.train, traits, seed)
+    world = fit(make_items(vectors), split.train, traits, seed, features=features)
     factors, recipes = _factors(split, len(vectors), seed)
     click, like = world_scores(world, split.log.n_users)
     popularity = np.bincount(split.train.items, minlength=len(vectors)).astype(np.float64)

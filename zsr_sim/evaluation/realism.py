@@ -50,6 +50,7 @@ class Ground:
 
 def realism(
     vectors: NDArray[np.float32],
+    features: NDArray[np.float32],
     log: Interactions,
     traits: Traits,
     seed: int,
@@ -58,10 +59,11 @@ def realism(
 ) -> dict[str, Any]:
     """Statistics of the later part of a log against simulations that saw the earlier part only; ready for JSON.
 
-    vectors: float32 (n_items, d), the items as their texts place them. `statistics`, misses first: value in the later
-    part, 95 % prediction interval of the simulation (luck, and from which blocks of the earlier log the rhythm is
-    drawn), whether the value is inside, mean Kolmogorov-Smirnov distance of the distributions, and, for a miss, why.
-    `fit`: where each parameter of the users comes from.
+    vectors: float32 (n_items, d), the items as their texts place them. features: float32 (n_items, e), what tastes are
+    learned from (`features_of`). `statistics`, misses first: value in the later part, 95 % prediction interval of the
+    simulation (luck, and from which blocks of the earlier log the rhythm is drawn), whether the value is inside, mean
+    Kolmogorov-Smirnov distance of the distributions, and, for a miss, why. `fit`: where each parameter of the users
+    comes from.
 
     Raises InputError for fewer than 2 replications, a log without times, or one that nobody can be fitted to.
     """
@@ -71,7 +73,7 @@ def realism(
     early, late = log.before(cut), log.after(cut)
     if not len(early) or cut >= end:
         raise InputError("all interactions have one time; realism needs a log in which time passes")
-    ground = learn(vectors, early, traits, seed)
+    ground = learn(vectors, features, early, traits, seed)
     world = ground.population.items
     items = Items(vectors, world.topics, world.n_topics)
     heavy = int(np.median(np.diff(early.starts)[np.diff(early.starts) > 0]))
@@ -100,9 +102,11 @@ def realism(
     }
 
 
-def learn(vectors: NDArray[np.float32], early: Interactions, traits: Traits, seed: int) -> Ground:
+def learn(
+    vectors: NDArray[np.float32], features: NDArray[np.float32], early: Interactions, traits: Traits, seed: int
+) -> Ground:
     """Fit users, momentum and repeats to a log."""
-    population = fit(make_items(vectors), early, traits, seed)
+    population = fit(make_items(vectors), early, traits, seed, features=features)
     tastes = np.zeros((early.n_users, *population.tastes.shape[1:]), dtype=np.float32)
     tastes[population.codes] = population.tastes * population.affinity_weights[:, None, None]
     goods = Goods(population.items.vectors, vectors)
