@@ -16,7 +16,7 @@ from zsr_sim.compiled import bare, batched, inlined, law
 from zsr_sim.envs.exponential import tanh
 from zsr_sim.envs.tables import F32, I64
 from zsr_sim.generation.relations import N_CONTEXT, N_READ
-from zsr_sim.products import add_matrix_product
+from zsr_sim.products import add_products
 
 BLOCK = 16
 """Users who are judged at a time: enough to keep the multipliers busy, few enough to stay in the cache."""
@@ -138,7 +138,7 @@ def _layer(rows: F32, matrix: F32, bias: F32, out: F32) -> None:
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = bias[j]
-    add_matrix_product(rows, matrix, out)
+    add_products(rows, matrix, out)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = tanh(out[i, j])
@@ -207,8 +207,8 @@ def _back_from_values(by_values: F32, layers: Layers, back: Back, sheet: Sheet, 
             out.value_bias[part, j] += by_valued[j]
         for k in range(sheet.by_summary.shape[1]):
             sheet.by_summary[u, k] = 0.0
-    add_matrix_product(sheet.summary.T, sheet.by_valued, out.value[part])
-    add_matrix_product(sheet.by_valued, back.value, sheet.by_summary)
+    add_products(sheet.summary.T, sheet.by_valued, out.value[part])
+    add_products(sheet.by_valued, back.value, sheet.by_summary)
 
 
 @bare
@@ -250,20 +250,20 @@ def learn(by_values: F32, layers: Layers, back: Back, sheet: Sheet, out: Layers,
     _back_from_values(by_values, layers, back, sheet, out, part)
     rows, hidden = sheet.second.shape
     for half in (out.score[part : part + 1, :hidden], out.score[part : part + 1, hidden:]):
-        add_matrix_product(sheet.by_logits.reshape(1, rows), sheet.second, half)
+        add_products(sheet.by_logits.reshape(1, rows), sheet.second, half)
     for u in range(by_values.shape[0]):
         _back_from_logits(layers, sheet, u, out, part)
     for i in range(rows):
         for j in range(hidden):
             out.second_bias[part, j] += sheet.by_second[i, j]
             sheet.by_first[i, j] = 0.0
-    add_matrix_product(sheet.by_second, back.second, sheet.by_first)
+    add_products(sheet.by_second, back.second, sheet.by_first)
     for i in range(rows):
         for j in range(hidden):
             sheet.by_first[i, j] *= _ONE - sheet.first[i, j] * sheet.first[i, j]
             out.first_bias[part, j] += sheet.by_first[i, j]
-    add_matrix_product(sheet.first.T, sheet.by_second, out.second[part])
-    add_matrix_product(sheet.inputs.T, sheet.by_first, out.first[part])
+    add_products(sheet.first.T, sheet.by_second, out.second[part])
+    add_products(sheet.inputs.T, sheet.by_first, out.first[part])
 
 
 @batched

@@ -38,9 +38,7 @@ def exponential32(x: np.float32) -> np.float32:
     e**r to degree 6. Twice as many numbers fit a register, and the polynomial is half as long.
     """
     x = min(max(x, np.float32(-88.1)), np.float32(88.0))
-    k: np.float32 = np.floor(
-        np.float32(_PER_DOUBLING) * x + np.float32(0.5)
-    )  # single, where `math.floor` gives 64 bits
+    k: np.float32 = np.floor(np.float32(_PER_DOUBLING) * x + np.float32(0.5))  # `math.floor` gives 64 bits
     r = x - k * np.float32(_LN_2)
     p = np.float32(_C4) + r * (np.float32(_C5) + r * np.float32(_C6))
     p = np.float32(1.0) + r * (np.float32(1.0) + r * (np.float32(0.5) + r * (np.float32(_C3) + r * p)))

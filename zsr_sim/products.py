@@ -14,19 +14,18 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils as code_of_numba
 from numba.core import types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from zsr_sim.compiled import bare
-from zsr_sim.envs.tables import F32
 
-build: Any = code_of_numba  # has no types
-_LANES = 16  # float32 in the widest registers; LLVM splits them for narrower ones
-_ROWS, _WIDTH = 4, 2 * _LANES  # of a tile: 8 running sums hide the latency of two multipliers
-_BYTES = 4
-_INT32, _INT64, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
-_VECTOR = ir.VectorType(_FLOAT, _LANES)
-_NONE, _FIRST = ir.Constant(_VECTOR, ir.Undefined), ir.Constant(ir.VectorType(_INT32, _LANES), [0] * _LANES)
+LANES = 16
+"""Columns that are worked on at once, as many as the widest registers hold floats; LLVM splits them for others."""
+build: Any = code_of_numba  # it has no types
+_ROWS, _WIDTH = 4, 2 * LANES  # of a tile: 8 running sums hide the latency of two multipliers
+_INT32, _INT64 = ir.IntType(32), ir.IntType(64)
+_FIRST = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
 
-Tile = Callable[[F32, F32, F32, int, int], None]
+Tile = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], int, int], None]
 
 
 def _tile(rows: int, width: int) -> Tile:
@@ -41,6 +40,9 @@ def _tile(rows: int, width: int) -> Tile:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         a, b, out = (context.make_array(signature.args[n])(context, builder, arguments[n]) for n in range(3))
         i, j = arguments[3:]
+        number = context.get_data_type(signature.args[2].dtype)
+        size, vector = context.get_abi_sizeof(number), ir.VectorType(number, LANES)
+        undefined = ir.Constant(vector, ir.Undefined)
         (along_a, across_a), (along_b, _), (along_out, _) = (
             build.unpack_tuple(builder, array.strides, 2) for array in (a, b, out)
         )
@@ -52,48 +54,48 @@ def _tile(rows: int, width: int) -> Tile:
             return address
 
         def vectors(address: ir.Value) -> list[ir.Value]:
-            beside = [builder.add(address, _INT64(_BYTES * c)) for c in range(0, width, _LANES)]
-            return [builder.inttoptr(one, _VECTOR.as_pointer()) for one in beside]
+            beside = [builder.add(address, _INT64(size * c)) for c in range(0, width, LANES)]
+            return [builder.inttoptr(one, vector.as_pointer()) for one in beside]
 
         lines = [builder.add(i, _INT64(r)) for r in range(rows)]
-        goals = [vectors(place(out, (line, along_out), (j, _INT64(_BYTES)))) for line in lines]
-        sums = [[build.alloca_once(builder, _VECTOR) for _ in goal] for goal in goals]  # LLVM makes them registers
+        goals = [vectors(place(out, (line, along_out), (j, _INT64(size)))) for line in lines]
+        sums = [[build.alloca_once(builder, vector) for _ in goal] for goal in goals]  # LLVM makes them registers
         for goal, held in zip(goals, sums, strict=True):
             for pointer, total in zip(goal, held, strict=True):
-                builder.store(builder.load(pointer, align=_BYTES), total)
-        fused = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-        multiply_add = build.get_or_insert_function(builder.module, fused, f"llvm.fmuladd.v{_LANES}f32")
+                builder.store(builder.load(pointer, align=size), total)
+        fused = ir.FunctionType(vector, [vector] * 3)
+        multiply_add = build.get_or_insert_function(builder.module, fused, f"llvm.fmuladd.v{LANES}f{8 * size}")
         depth = build.unpack_tuple(builder, b.shape, 2)[0]
         with build.for_range(builder, depth, intp=_INT64) as loop:
             right = [
-                builder.load(pointer, align=_BYTES)
-                for pointer in vectors(place(b, (loop.index, along_b), (j, _INT64(_BYTES))))
+                builder.load(pointer, align=size)
+                for pointer in vectors(place(b, (loop.index, along_b), (j, _INT64(size))))
             ]
             for line, held in zip(lines, sums, strict=True):
                 address = place(a, (line, along_a), (loop.index, across_a))
-                left = builder.load(builder.inttoptr(address, _FLOAT.as_pointer()))
-                left = builder.shuffle_vector(builder.insert_element(_NONE, left, _INT32(0)), _NONE, _FIRST)
+                left = builder.load(builder.inttoptr(address, number.as_pointer()))
+                left = builder.shuffle_vector(builder.insert_element(undefined, left, _INT32(0)), undefined, _FIRST)
                 for part, total in zip(right, held, strict=True):
                     builder.store(builder.call(multiply_add, [left, part, builder.load(total)]), total)
         for goal, held in zip(goals, sums, strict=True):
             for pointer, total in zip(goal, held, strict=True):
-                builder.store(builder.load(total), pointer, align=_BYTES)
+                builder.store(builder.load(total), pointer, align=size)
         return context.get_dummy_value()
 
     return cast(Tile, intrinsic(typed))
 
 
-_large, _low, _narrow, _small = _tile(_ROWS, _WIDTH), _tile(1, _WIDTH), _tile(_ROWS, _LANES), _tile(1, _LANES)
+_large, _low, _narrow, _small = _tile(_ROWS, _WIDTH), _tile(1, _WIDTH), _tile(_ROWS, LANES), _tile(1, LANES)
 
 
 @bare
-def add_matrix_product(a: F32, b: F32, out: F32) -> None:
-    """Add a (n, k) @ b (k, m) to out (n, m).
+def add_products(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
+    """Add a (n, k) @ b (k, m) to out (n, m), all of one precision.
 
     Rows of `b` and `out` must lie in one piece; `a` may be a transposed view.
     """
     n, m = out.shape
-    high, wide, whole = n // _ROWS * _ROWS, m // _WIDTH * _WIDTH, m // _LANES * _LANES
+    high, wide, whole = n // _ROWS * _ROWS, m // _WIDTH * _WIDTH, m // LANES * LANES
     for j in range(0, wide, _WIDTH):
         for i in range(0, high, _ROWS):
             _large(a, b, out, i, j)
