@@ -1,7 +1,10 @@
 """Products of matrices in tiles, held against NumPy's in double precision."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from zsr_sim.products import add_products
 
@@ -14,7 +17,8 @@ from zsr_sim.products import add_products
 )
 def test_it_adds_the_product(n: int, k: int, m: int, transposed: bool, precision: type) -> None:
     rng = np.random.default_rng(n + m)
-    a, b, out = (rng.normal(size=shape).astype(precision) for shape in ((n, k), (k, m), (n, m)))
+    arrays: list[NDArray[Any]] = [rng.normal(size=shape).astype(precision) for shape in ((n, k), (k, m), (n, m))]
+    a, b, out = arrays
     expected = out + a.astype(np.float64) @ b
     add_products(np.ascontiguousarray(a.T).T if transposed else a, b, out)
     np.testing.assert_allclose(out, expected, atol=1e-5 if precision is np.float32 else 1e-13)
