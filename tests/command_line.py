@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from zsr_sim.cli import app
-from zsr_sim.encoders.cache import FOLDER_VARIABLE
+from zsr_sim.encoders.cards import FOLDER_VARIABLE
 
 
 @contextmanager

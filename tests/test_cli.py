@@ -16,7 +16,7 @@ from tests.small_data import ASSIGNMENTS, write_items, write_log
 from zsr_sim.cli import app
 from zsr_sim.cli_parts import repeat_flags
 from zsr_sim.commands import comparing
-from zsr_sim.encoders.cache import FOLDER_VARIABLE
+from zsr_sim.encoders.cards import FOLDER_VARIABLE
 from zsr_sim.envs.worlds import WORLDS
 from zsr_sim.runs import read_manifest, read_metrics
 

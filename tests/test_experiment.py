@@ -12,7 +12,7 @@ from zsr_sim.agents.baselines import Random
 from zsr_sim.agents.oracle import OracleMyopic
 from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.config import with_users
-from zsr_sim.encoders.cache import FOLDER_VARIABLE
+from zsr_sim.encoders.cards import FOLDER_VARIABLE
 from zsr_sim.envs.replicates import bootstrap
 from zsr_sim.envs.traits import Trait
 from zsr_sim.errors import InputError

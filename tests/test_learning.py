@@ -7,7 +7,7 @@ import pytest
 from tests.small_data import N_ITEMS, small_settings, write_items, write_log
 from zsr_sim.agents.contract import check_agent
 from zsr_sim.agents.protocol import Agent
-from zsr_sim.encoders.cache import FOLDER_VARIABLE
+from zsr_sim.encoders.cards import FOLDER_VARIABLE
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.visits import observe
 from zsr_sim.errors import InputError

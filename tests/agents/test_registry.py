@@ -7,7 +7,7 @@ import pytest
 
 from tests.small_data import small_settings, write_items
 from zsr_sim.agents.registry import OTHER_WAYS, find_agent, known_agents
-from zsr_sim.encoders.cache import FOLDER_VARIABLE
+from zsr_sim.encoders.cards import FOLDER_VARIABLE
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.visits import observe, simulate
 from zsr_sim.errors import InputError

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tests.small_data import ASSIGNMENTS, small_settings, write_items, write_log
 from zsr_sim.cli import app
-from zsr_sim.encoders.cache import FOLDER_VARIABLE
+from zsr_sim.encoders.cards import FOLDER_VARIABLE
 from zsr_sim.evaluation.across import across_worlds, order_agreement
 from zsr_sim.experiment import make_scene
 from zsr_sim.other_worlds import UNKNOWN, drawn_settings, other_users

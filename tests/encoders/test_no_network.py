@@ -102,6 +102,6 @@ def test_an_empty_text_is_a_vector_where_the_model_has_an_opening_token_and_an_a
 ) -> None:
     encoder = load_encoder(str(tiny_causal))
     assert np.isfinite(encoder.encode(["", " ", "\n"])).all()
-    encoder._tokenizer = lambda texts, **_: {"input_ids": [[] for _ in texts]}  # as of a model without any
+    encoder._parts = (lambda texts, **_: {"input_ids": [[] for _ in texts]}, encoder.model)  # of a model without any
     with pytest.raises(InputError, match=r"finds no token in the text ''; give that item a text"):
         encoder.encode([""])

@@ -7,7 +7,7 @@ import pytest
 
 from tests.small_data import KINDS, N_USERS, TOPICS, small_settings, write_items, write_log
 from zsr_sim.agents.similarity import Similarity
-from zsr_sim.encoders.cache import FOLDER_VARIABLE
+from zsr_sim.encoders.cards import FOLDER_VARIABLE
 from zsr_sim.envs.newcomers import Described, with_newcomers
 from zsr_sim.envs.population import FittedPopulation
 from zsr_sim.envs.visits import observe

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.small_data import small_settings, write_items, write_log
-from zsr_sim.encoders.cache import FOLDER_VARIABLE
+from zsr_sim.encoders.cards import FOLDER_VARIABLE
 from zsr_sim.evaluation.few_interactions import LearningCurve, last_of_each, learning_curves
 from zsr_sim.experiment import make_scene
 from zsr_sim.interactions import Interactions

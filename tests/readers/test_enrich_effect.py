@@ -11,7 +11,8 @@ from tests.small_data import KINDS, N_USERS, TOPICS, write_items
 from zsr_sim.commands.enrich_effect import effect_on_ranking
 from zsr_sim.console import Screen
 from zsr_sim.datasets import Dataset, load
-from zsr_sim.encoders.cache import FOLDER_VARIABLE, text_digests
+from zsr_sim.encoders.cache import text_digests
+from zsr_sim.encoders.cards import FOLDER_VARIABLE
 from zsr_sim.encoders.text import Progress, Vectors
 
 

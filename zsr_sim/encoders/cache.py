@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
+from zsr_sim.encoders.cards import FOLDER_VARIABLE, cache_folder
 from zsr_sim.encoders.text import Encoder, Progress, Vectors
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,6 @@ HEADER = struct.Struct("<8sQQ")  # magic, count, dimensions
 SUFFIX = ".vectors"
 SHARD_TEXTS = 2048  # texts per shard: what a kill can lose
 MAPPED_BYTES = 64 << 20  # vectors of one shard that are handed out as they lie in the file; less is copied
-FOLDER_VARIABLE = "ZSR_SIM_CACHE"
 
 
 class DamagedShardError(Exception):
@@ -88,7 +87,7 @@ class VectorCache:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or Path(os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_dir("zsr-sim"))
+        self.folder = folder or cache_folder()
 
     def get(self, fingerprint: str, digests: Digests, dimensions: int) -> tuple[Vectors, NDArray[np.bool_]]:
         """Look texts up by digest.

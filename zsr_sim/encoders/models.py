@@ -226,10 +226,15 @@ def max_length(folder: Path, tokenizer: Any, config: Any) -> int:
     return min((int(limit) for limit in limits if limit is not None and limit < 1e9), default=DEFAULT_MAX_LENGTH)
 
 
-def fingerprint(folder: Path, max_length: int, recipe: Recipe) -> str:
-    """SHA-256 (hex) over everything that decides a vector: weights, tokenizer, configuration, recipe and length."""
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 (hex) of each file of a model that decides a vector: weights, tokenizer, configuration."""
     files = sorted(path for path in folder.iterdir() if path.suffix in MODEL_FILES and path.is_file())
-    facts = {"pooling": "mean", "max_length": max_length, "files": {path.name: _sha256(path) for path in files}}
+    return {path.name: _sha256(path) for path in files}
+
+
+def fingerprint(files: dict[str, str], max_length: int | None, recipe: Recipe) -> str:
+    """SHA-256 (hex) over everything that decides a vector: files (`hashes`), recipe, length (None: not known)."""
+    facts = {"pooling": "mean", "max_length": max_length, "files": files}
     return hashlib.sha256(json.dumps(facts | recipe.to_json(), sort_keys=True).encode()).hexdigest()
 
 

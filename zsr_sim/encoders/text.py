@@ -11,12 +11,14 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zsr_sim.encoders.cards import Card, read_card, write_card
 from zsr_sim.encoders.models import (
     BUILT_IN,
     MISFITS,
@@ -25,6 +27,7 @@ from zsr_sim.encoders.models import (
     declared_pooling,
     download,
     fingerprint,
+    hashes,
     max_length,
     not_an_encoder,
     read_model,
@@ -75,6 +78,8 @@ class Encoder(Protocol):
 class TextEncoder:
     """A transformers model, encoder or causal, whose last hidden states are pooled to one vector a text.
 
+    A model whose files were read and tried before is read when it is first asked, since its vectors may all be cached.
+
     Args:
         folder: holds config.json, the tokenizer and safetensors weights, or one .gguf file.
         name: what a person calls the model.
@@ -88,14 +93,19 @@ class TextEncoder:
         require_model_files(folder)
         self.name = name
         self.folder = folder
-        self.device = device = recipe.device
+        self.device = recipe.device
         self.truncated = 0
         self.recipe = replace(recipe, pooling=recipe.pooling or declared_pooling(folder))
-        tokenizer, model = read_model(folder, device)
-        self._tokenizer, self._model = tokenizer, _in_precision(model, self.recipe.precision, device)
-        self.max_length = max_length(folder, tokenizer, model.config)  # tokens, special ones included
-        self.fingerprint = fingerprint(folder, self.max_length, self.recipe)
-        self.dimensions = self._probe(folder)
+        files = hashes(folder)
+        content = fingerprint(files, None, self.recipe)
+        card = read_card(content)
+        if card is None:
+            self.max_length = max_length(folder, self.tokenizer, self.model.config)  # tokens, special ones included
+            self.dimensions = self._probe(folder)
+            write_card(content, Card(self.max_length, self.dimensions))
+        else:
+            self.max_length, self.dimensions = card.max_length, card.dimensions
+        self.fingerprint = fingerprint(files, self.max_length, self.recipe)
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """Vectors of the texts, float32 (n, d_text), in their order; neither centred nor normalised.
@@ -127,29 +137,34 @@ class TextEncoder:
     @property
     def model(self) -> Any:
         """The transformers model, for those who read with it in a way of their own (`causal.py`)."""
-        return self._model
+        return self._parts[1]
 
     @property
     def tokenizer(self) -> Any:
         """The transformers tokenizer."""
-        return self._tokenizer
+        return self._parts[0]
+
+    @cached_property
+    def _parts(self) -> tuple[Any, Any]:
+        tokenizer, model = read_model(self.folder, self.device)
+        return tokenizer, _in_precision(model, self.recipe.precision, self.device)
 
     def tokens(self, text: str, most: int) -> list[int]:
         """The tokens of a text as the model reads it, at most so many. Raises InputError for no valid Unicode."""
         _require_unicode(text)
-        ids: list[int] = self._tokenizer(self.recipe.prompt(text), truncation=True, max_length=most)["input_ids"]
+        ids: list[int] = self.tokenizer(self.recipe.prompt(text), truncation=True, max_length=most)["input_ids"]
         return ids
 
     @property
     def first_tokens(self) -> list[int]:
         """What the tokenizer puts before every text."""
-        whole: list[int] = self._tokenizer("a")["input_ids"]
+        whole: list[int] = self.tokenizer("a")["input_ids"]
         return whole[: whole.index(self.plain_tokens("a")[0])]
 
     def plain_tokens(self, text: str) -> list[int]:
         """The tokens of a text, without special ones, uncut. Raises InputError for text that is not valid Unicode."""
         _require_unicode(text)
-        tokens: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        tokens: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return tokens
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
@@ -159,7 +174,7 @@ class TextEncoder:
             _require_unicode(text)
         # verbose=False: the tokenizer would warn about long texts, which are counted and cut here.
         prompts = [self.recipe.prompt(text) for text in texts]
-        tokens: list[list[int]] = self._tokenizer(prompts, verbose=False)["input_ids"]
+        tokens: list[list[int]] = self.tokenizer(prompts, verbose=False)["input_ids"]
         long = [row for row, ids in enumerate(tokens) if len(ids) > self.max_length]
         if long:
             for row, ids in zip(long, self._cut([texts[row] for row in long]), strict=True):
@@ -174,14 +189,14 @@ class TextEncoder:
         """The tokens of texts that are too long, without their ends; a prompt around a text stays whole."""
         if self.recipe.pooling != "summary":
             prompts = [self.recipe.prompt(text) for text in texts]
-            cut: list[list[int]] = self._tokenizer(prompts, truncation=True, max_length=self.max_length)["input_ids"]
+            cut: list[list[int]] = self.tokenizer(prompts, truncation=True, max_length=self.max_length)["input_ids"]
             return cut
         cut = []
         for text in texts:
-            ids: list[int] = self._tokenizer(self.recipe.prompt(text), verbose=False)["input_ids"]
+            ids: list[int] = self.tokenizer(self.recipe.prompt(text), verbose=False)["input_ids"]
             while len(ids) > self.max_length and text:  # tokens and characters are in no fixed proportion
                 text = text[: min(len(text) - 1, int(len(text) * self.max_length / len(ids)))]
-                ids = self._tokenizer(self.recipe.prompt(text), verbose=False)["input_ids"]
+                ids = self.tokenizer(self.recipe.prompt(text), verbose=False)["input_ids"]
             cut.append(ids)
         return cut
 
@@ -192,7 +207,7 @@ class TextEncoder:
         ids = torch.tensor(tokens, device=self.device)  # (batch, length)
         ids = ids.repeat(math.ceil(MIN_TOKENS / ids.numel()), 1)
         with torch.inference_mode():
-            hidden = self._model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+            hidden = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
             hidden = hidden[: len(tokens)].float()  # (batch, length, d_text)
             if self.recipe.pooling == "mean":
                 pooled: torch.Tensor = hidden.mean(dim=1)  # (batch, d_text)

@@ -20,6 +20,7 @@ from zsr_sim.encoders.models import (
     SMOLLM,
     download,
     fingerprint,
+    hashes,
     read_causal_model,
     require_model_files,
     smollm_folder,
@@ -73,7 +74,7 @@ class CausalModel:
         require_model_files(folder)
         self.name, self.folder, self.device, self.precision = name, folder, device, precision
         self.fingerprint = fingerprint(
-            folder, PREFIX_TOKENS, Recipe(pooling="last", precision=precision, device=device)
+            hashes(folder), PREFIX_TOKENS, Recipe(pooling="last", precision=precision, device=device)
         )
         self._prefixes: OrderedDict[str, torch.Tensor] = OrderedDict()  # (layers, 2, heads, length, d_head) each
 
