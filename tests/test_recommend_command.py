@@ -161,6 +161,14 @@ def test_what_spoke_for_it_is_said_in_words_and_shares() -> None:
     assert re.fullmatch(r"007, 1: a .+, because of a .+ \d+ %, a .+ \d+ %", told)
 
 
+def test_what_was_consumed_twice_speaks_once() -> None:
+    Path("twice.csv").write_text("user_id,item_id,timestamp\na,i00,1\na,i01,2\na,i00,3\n", encoding="utf-8")
+    found = json.loads(recommend("why.csv", "--k", "1", "--explain", "--json", "--histories", "twice.csv").stdout)
+    because = found["explanations"][0]["because"]
+    assert sorted(reason["item_id"] for reason in because) == ["i00", "i01"]
+    assert sum(reason["share"] for reason in because) == pytest.approx(1.0)
+
+
 def test_without_a_log_popularity_is_made_up_and_said_so() -> None:
     result = recommend("fresh.csv", data="items-only")
     assert "items-only has no log: what counts as popular is made up" in result.stdout

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.datasets.folders import ITEMS, write
 from zsr_sim.datasets import load
+from zsr_sim.datasets.histories import read_histories
+from zsr_sim.errors import InputError
 
 
 def test_unknown_items_and_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -26,6 +30,7 @@ def test_unknown_items_and_duplicates_are_dropped_and_counted(tmp_path: Path) ->
         "conflicting_items": 0,
         "users": 2,
         "interactions": 3,
+        "dropped_passed_over": 0,
         "dropped_unknown_items": 3,
         "users_without_known_items": 1,
         "dropped_duplicates": 2,
@@ -34,6 +39,36 @@ def test_unknown_items_and_duplicates_are_dropped_and_counted(tmp_path: Path) ->
     assert dataset.interactions.user_ids == ("a", "c")
     where = f"{tmp_path / 'interactions.csv'}, line 3"
     assert f"{where}: item '7' is not in the catalogue, the first of 2 such items" in dataset.report.notes
+
+
+def test_what_was_passed_over_is_nobodys_taste(tmp_path: Path) -> None:
+    rows = "a,007,1,click\na,1,2,Skip\nb,x,3, leave \nb,zz,3,skip\na,x,4,\na,007,5,impression\n"
+    write(tmp_path, items_csv=ITEMS, interactions_csv=f"user_id,item_id,timestamp,feedback\n{rows}")
+    dataset = load(tmp_path)
+    assert dataset.interactions is not None
+    assert dataset.interactions.items.tolist() == [0, 2]
+    assert dataset.interactions.user_ids == ("a",)
+    counts = dataset.report.counts
+    assert (counts["dropped_passed_over"], counts["dropped_unknown_items"]) == (4, 0)
+    assert counts["users_without_known_items"] == 0
+    found = read_histories(tmp_path / "interactions.csv", dataset.catalogue)
+    assert [found.seen(user).tolist() for user in range(2)] == [[0, 2], []]
+    assert "4 interactions are left out: their feedback says that the item was passed over" in found.notes
+
+
+def test_a_log_of_nothing_but_skips_is_refused(tmp_path: Path) -> None:
+    rows = "a,007,1,skip\nb,x,3,leave\n"
+    write(tmp_path, items_csv=ITEMS, interactions_csv=f"user_id,item_id,timestamp,feedback\n{rows}")
+    with pytest.raises(InputError, match=r"interactions\.csv: feedback says in every row .* \('leave', 'skip'\); exp"):
+        load(tmp_path)
+
+
+def test_columns_of_a_log_that_nobody_reads_are_told(tmp_path: Path) -> None:
+    write(tmp_path, items_csv=ITEMS, interactions_csv="user_id,item_id,rating,timestamp\na,007,5,1\n")
+    dataset = load(tmp_path)
+    assert any(
+        note.startswith("interactions.csv: columns that are not read: 'rating'; ") for note in dataset.report.notes
+    )
 
 
 def test_items_without_text_are_dropped_and_their_interactions_are_unknown(tmp_path: Path) -> None:

@@ -251,15 +251,18 @@ def _explanations(parts: Sequence[Recommended], histories: Histories, catalogue:
     for part in parts:
         assert part.shares is not None
         for items, shares in zip(part.items, part.shares, strict=True):
+            distinct, places = np.unique(windows[user], return_inverse=True)  # consumed twice, it speaks once
             for rank, item in enumerate(items[items >= 0]):
-                order = np.argsort(-shares[rank], kind="stable")[:TOLD]
-                spoke = [(catalogue.item_ids[windows[user, j]], float(shares[rank, j])) for j in order]
+                total = np.bincount(places, shares[rank])
+                spoke = [j for j in np.argsort(-total, kind="stable")[:TOLD] if total[j] > 0]
                 entries.append(
                     {
                         "user_id": histories.user_ids[user],
                         "item_id": catalogue.item_ids[item],
                         "rank": rank + 1,
-                        "because": [{"item_id": name, "share": share} for name, share in spoke if share > 0],
+                        "because": [
+                            {"item_id": catalogue.item_ids[distinct[j]], "share": float(total[j])} for j in spoke
+                        ],
                     }
                 )
             user += 1

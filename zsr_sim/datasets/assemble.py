@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from zsr_sim.catalogue import Catalogue
-from zsr_sim.datasets.columns import column, ids, numbers, timestamps
+from zsr_sim.datasets.columns import column, consumed, ids, numbers, timestamps
 from zsr_sim.datasets.dataset import DataReport, Dataset
 from zsr_sim.datasets.files import listed, shown
 from zsr_sim.datasets.tables import Table
@@ -177,14 +177,16 @@ def _interactions(
     frame["value"] = numbers(table, names.value) if names.value in table.frame.columns else np.nan
     has_feedback = names.feedback in table.frame.columns
     frame["feedback"] = table.frame[names.feedback].str.strip() if has_feedback else ""
+    frame = frame[consumed(table, names.feedback)]
     known = frame["item"] >= 0
     if not known.all():
-        notes.append(_unknown_note(table, item_ids, known, catalogue))
+        notes.append(_unknown_note(table, item_ids[frame.index], known, catalogue))
     kept = frame[known]
     distinct = kept.drop_duplicates()  # of rows in which everything that is read agrees; NaN agrees with NaN
     counts = {
+        "dropped_passed_over": len(item_ids) - len(frame),
         "dropped_unknown_items": len(frame) - len(kept),
-        "users_without_known_items": int(frame["user"].max()) + 1 - distinct["user"].nunique(),
+        "users_without_known_items": frame["user"].nunique() - distinct["user"].nunique(),
         "dropped_duplicates": len(kept) - len(distinct),
     }
     feedback = distinct["feedback"] if has_feedback else None

@@ -14,6 +14,7 @@ MILLISECONDS_ABOVE = 1e11  # as seconds that is the year 5138, as milliseconds 1
 LARGEST = 3e38  # about what a float32 holds
 TOO_LARGE = 1e14  # as milliseconds the year 5138: microseconds or no time at all
 SUSPICIOUSLY_EARLY = 315_532_800.0  # 1980-01-01
+PASSED_OVER = ("skip", "leave", "impression")  # feedback that says of an item that it was shown and not consumed
 
 
 def column(table: Table, name: str) -> pd.Series:
@@ -101,6 +102,24 @@ def timestamps(table: Table, name: str, required: bool = True) -> tuple[npt.NDAr
             "milliseconds) nor ISO 8601 such as 2013-02-28T14:37:09Z"
         )
     return _in_seconds(table, name, parsed, ~as_text, notes), notes
+
+
+def consumed(table: Table, name: str) -> npt.NDArray[np.bool_]:
+    """Whether each row's feedback says that its item was consumed, bool (m,); it does unless it is in PASSED_OVER.
+
+    Raises:
+        InputError: every row says that its item was passed over.
+    """
+    if name not in table.frame.columns:
+        return np.ones(len(table.frame), dtype=np.bool_)
+    kinds = table.frame[name].str.strip().str.lower()
+    found = ~kinds.isin(PASSED_OVER).to_numpy(dtype=bool)
+    if len(found) and not found.any():
+        raise InputError(
+            f"{table.path}: {name} says in every row that the item was passed over ({listed(sorted(set(kinds)))}); "
+            "expected rows of what was consumed, such as click; pages that were shown go into impressions.csv"
+        )
+    return np.asarray(found)
 
 
 def _in_seconds(

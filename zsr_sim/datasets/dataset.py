@@ -17,6 +17,7 @@ COUNT_WORDS = {
     "items_without_text": "items dropped: they have no text",
     "duplicate_items": "item rows dropped: the id occurred before (the first row counts)",
     "conflicting_items": "of these said something else than the first row",
+    "dropped_passed_over": "interactions dropped: their feedback says that the item was passed over (skip)",
     "dropped_unknown_items": "interactions dropped: their item is not in the catalogue",
     "users_without_known_items": "users dropped: none of their items is in the catalogue",
     "impressions": "impressions (items shown)",

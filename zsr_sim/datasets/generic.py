@@ -1,11 +1,12 @@
 """Folders of plain files: items.csv (or .parquet, .jsonl), and interactions, impressions and users where there are."""
 
+from dataclasses import astuple
 from pathlib import Path
 
-from zsr_sim.datasets.assemble import assemble
+from zsr_sim.datasets.assemble import LogColumns, assemble
 from zsr_sim.datasets.columns import ids
 from zsr_sim.datasets.dataset import Dataset, Layout
-from zsr_sim.datasets.files import shown
+from zsr_sim.datasets.files import listed, shown
 from zsr_sim.datasets.impressions import read_impressions
 from zsr_sim.datasets.tables import SUFFIXES, Table, find_table, read_table
 from zsr_sim.errors import InputError
@@ -19,19 +20,28 @@ def _read(folder: Path, text_columns: tuple[str, ...] | None) -> Dataset:
     items, log = find_table(folder, "items"), find_table(folder, "interactions")
     if items is None:
         raise InputError(f"{folder} holds a log but no items file; put items{' or items'.join(SUFFIXES)} there")
+    table = read_table(log) if log else None
     dataset = assemble(
         source=str(folder),
         name=folder.resolve().name,
         layout="plain files (items and interactions)" if log else "plain files (items only)",
         items=read_table(items),
-        log=read_table(log) if log else None,
+        log=table,
         text_columns=text_columns,
+        notes=_unread(table) if table else (),
     )
     impressions = find_table(folder, "impressions")
     if impressions:
         dataset = dataset.with_impressions(*read_impressions(impressions, dataset.catalogue))
     users = find_table(folder, "users")
     return dataset.with_profiles(profiles_of(read_table(users))) if users else dataset
+
+
+def _unread(log: Table) -> list[str]:
+    """A note on the columns of a log that nobody reads; ratings, for one, often stand in a column of that name."""
+    names = [str(name) for name in log.frame.columns if name not in astuple(LogColumns())]
+    says = "; what is in them is not used (ratings are read from 'value')"
+    return [f"{log.path.name}: columns that are not read: {listed(names)}{says}"] if names else []
 
 
 def profiles_of(table: Table) -> dict[str, str]:

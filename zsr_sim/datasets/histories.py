@@ -12,7 +12,7 @@ import pandas as pd
 
 from zsr_sim.catalogue import Catalogue
 from zsr_sim.datasets.assemble import TEXT_COLUMNS, assemble
-from zsr_sim.datasets.columns import ids, timestamps
+from zsr_sim.datasets.columns import consumed, ids, timestamps
 from zsr_sim.datasets.files import shown
 from zsr_sim.datasets.generic import profiles_of
 from zsr_sim.datasets.tables import read_table
@@ -64,8 +64,9 @@ class Histories:
 def read_histories(path: Path, catalogue: Catalogue) -> Histories:
     """Read a file of interactions: user_id, item_id, timestamp (csv, parquet or jsonl, each also .gz).
 
-    Rows that occur twice count once. Raises InputError for a file that cannot be read, a missing column, or a value
-    that is no id or time; the message names file and line.
+    Rows that occur twice count once, and rows whose feedback says that the item was passed over (skip) not at all.
+    Raises InputError for a file that cannot be read, a missing column, or a value that is no id or time; the message
+    names file and line.
     """
     table = read_table(path)
     user_ids, item_ids = ids(table, "user_id"), ids(table, "item_id")
@@ -80,7 +81,10 @@ def read_histories(path: Path, catalogue: Catalogue) -> Histories:
             f"{unknown.sum():,} interactions with {len(set(distinct_codes[unknown])):,} items that are not in the "
             f"catalogue are left out, the first in {table.where(first)}: {shown(item_ids.iloc[first])}"
         )
-    kept = np.flatnonzero(~unknown & ~table.frame.duplicated().to_numpy())
+    taken = consumed(table, "feedback")
+    if not taken.all():
+        notes.append(f"{(~taken).sum():,} interactions are left out: their feedback says that the item was passed over")
+    kept = np.flatnonzero(~unknown & taken & ~table.frame.duplicated().to_numpy())
     order = kept[np.lexsort((seconds[kept], codes[kept]))]  # stable: ties keep the order of the file
     starts = np.searchsorted(codes[order], np.arange(len(names) + 1)).astype(np.int64)
     found = Histories(tuple(names), rows[order].astype(np.int32), starts, int(unknown.sum()), tuple(notes))
