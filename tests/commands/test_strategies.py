@@ -16,6 +16,11 @@ class Raises:
 
     def act(self, observation):
         raise KeyError("nothing")
+
+
+class RaisesScores(Raises):
+    def scores(self, observation):
+        raise KeyError("nothing")
 """
 
 
@@ -75,6 +80,17 @@ def test_few_shot_curves_by_one_command(small_place: Path) -> None:
         assert few["interquartile_mean"][size] == pytest.approx(sum(seeds) / 2)
         assert [few["ci95"][0][size], few["ci95"][1][size]] == pytest.approx([min(seeds), max(seeds)])
     assert (small_place / "runs/few/figures/few_interactions.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_few_shot_goes_on_without_an_agent_that_fails() -> None:
+    words = ("evaluate", "few-shot", "--data", "data", "--sizes", "1", "--seeds", "0", "--set", *ASSIGNMENTS)
+    said = zsr_sim(*words, "--agents", "failing:RaisesScores", "popularity", "--out", "runs/few-failed", "--json")
+    found = json.loads(said.stdout)
+    assert list(found["strategies"]) == ["popularity"]
+    assert found["failed"].keys() == {"failing:RaisesScores"}
+    assert "agent failing:RaisesScores, user" in found["failed"]["failing:RaisesScores"]
+    said = zsr_sim(*words, "--agents", "failing:RaisesScores", "--out", "runs/few-none", code=2)
+    assert "agent failing:RaisesScores, user" in said.stderr
 
 
 def test_an_agent_without_scores_cannot_be_ranked(small_place: Path) -> None:

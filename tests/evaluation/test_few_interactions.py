@@ -31,15 +31,16 @@ def test_more_interactions_help_and_what_needs_none_does_not_learn(
     settings = small_settings("few_shot.steps=5")
     scene = make_scene(tmp_path / "data", settings.world)
     told: list[tuple[int, int]] = []
-    curves = learning_curves(
+    curves, failed = learning_curves(
         scene, settings, ("similarity", "few-shot"), (0, 1), (1, 10), lambda done, total: told.append((done, total))
     )
     assert told[-1] == (8, 8)
+    assert failed == {}
     assert [curve.strategy for curve in curves] == ["similarity", "few-shot"]
     for curve in curves:
         assert curve.values.shape == (2, 2)
         assert curve.values[:, 1].mean() > curve.values[:, 0].mean()
-    again = learning_curves(scene, settings, ("few-shot",), (0,), (1,))
+    again, _ = learning_curves(scene, settings, ("few-shot",), (0,), (1,))
     assert again[0].values[0, 0] == curves[1].values[0, 0]
 
 

@@ -34,7 +34,8 @@ class Question(Configured):
 def evaluate_few_shot(question: Question, out: Path, screen: Screen) -> dict[str, Any]:
     """Learn from 1, 3, 10, ... interactions of each user, rank for others; results.json and a figure.
 
-    Raises InputError: before anything is written for what is not known; later for an agent that has no scores.
+    An agent that fails is left out and named. Raises InputError: before anything is written for what is not known;
+    later for an agent that has no scores; AgentError where all fail.
     """
     require_free(out)
     for name in question.agents:
@@ -46,15 +47,22 @@ def evaluate_few_shot(question: Question, out: Path, screen: Screen) -> dict[str
     about = {"name": scene.dataset.catalogue.name, "fingerprint": fingerprint(scene.dataset)}
     with Run.create(out, question.command, settings, list(question.seeds), about) as run:
         with Phases(screen, 1) as phases:
-            curves = learning_curves(
+            curves, failed = learning_curves(
                 scene, settings, question.agents, question.seeds, sizes,
                 lambda done, total: phases.show("learning curves", done, total, f"{done} of {total} trainings"),
             )  # fmt: skip
-        results = {"metric": "ndcg@10", "sizes": list(sizes), "strategies": {c.strategy: _figures(c) for c in curves}}
+        results = {
+            "metric": "ndcg@10",
+            "sizes": list(sizes),
+            "strategies": {c.strategy: _figures(c) for c in curves},
+            "failed": {name: str(error) for name, error in failed.items()},
+        }
         run.write_json(RESULTS, results)
         figure = learning_curve_figure(curves, run.figures / FIGURE)
     for line in ["NDCG at 10 after so many interactions of each user (95 % bootstrap over seeds)", *_lines(results)]:
         screen.line(line)
+    for error in failed.values():
+        screen.line(f"left out: {error}")
     screen.line(f"figure {figure}")
     return results | {"run": str(out), "figure": str(figure)}
 

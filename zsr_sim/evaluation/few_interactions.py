@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsr_sim.agents.next_items import NextItems, last_items, ndcg
-from zsr_sim.agents.protocol import Scoring
+from zsr_sim.agents.protocol import AgentError, Scoring
 from zsr_sim.agents.registry import find_agent
 from zsr_sim.config import Settings
 from zsr_sim.errors import InputError
@@ -39,16 +39,18 @@ def learning_curves(
     seeds: Sequence[int] = (0, 1, 2),
     sizes: tuple[int, ...] = SIZES,
     progress: Callable[[int, int], None] | None = None,
-) -> list[LearningCurve]:
-    """Learning curves over the number of interactions that are known of each user.
+) -> tuple[list[LearningCurve], dict[str, AgentError]]:
+    """Learning curves over the number of interactions that are known of each user; and who failed, with the reason.
 
     For each size k every strategy learns from the last k + 1 interactions of each training user alone; then it ranks
     all new items for users that it has not met, of whom the k interactions before the last one are known. What it has
     to find, and for whom, is the same for all k. `progress` is called with (trainings done, trainings in all).
 
-    Raises InputError for strategies that cannot learn from such a log, or that have no scores.
+    Raises InputError for strategies that cannot learn from such a log, or that have no scores; AgentError where all
+    fail.
     """
     done, total = 0, len(strategies) * len(seeds) * len(sizes)
+    failed: dict[str, AgentError] = {}
     values = {name: np.zeros((len(seeds), len(sizes))) for name in strategies}
     for row, seed in enumerate(seeds):
         test, train = scene.log.split_users(TEST_SHARE, seed)
@@ -58,16 +60,25 @@ def learning_curves(
             part = scene.learning_from(log).reading(settings.history)
             known = NextItems(wanted.histories[:, -size:], wanted.targets)
             for name in strategies:
-                agent = find_agent(name).build(part, settings, seed)
-                if not isinstance(agent, Scoring):
-                    raise InputError(
-                        f"agent {name} has no scores to rank by; name one that has, such as similarity or few-shot"
-                    )
-                values[name][row, column] = ndcg(agent, known)
+                if name not in failed:
+                    try:
+                        values[name][row, column] = _trained(name, part, settings, seed, known)
+                    except AgentError as error:
+                        failed[name] = error
+                        if len(failed) == len(values):
+                            raise
                 done += 1
                 if progress:
                     progress(done, total)
-    return [LearningCurve(name, sizes, values[name]) for name in strategies]
+    return [LearningCurve(name, sizes, values[name]) for name in values if name not in failed], failed
+
+
+def _trained(name: str, scene: Scene, settings: Settings, seed: int, known: NextItems) -> float:
+    """NDCG at 10 of one strategy that learned from the scene's log."""
+    agent = find_agent(name).build(scene, settings, seed)
+    if not isinstance(agent, Scoring):
+        raise InputError(f"agent {name} has no scores to rank by; name one that has, such as similarity or few-shot")
+    return ndcg(agent, known)
 
 
 def last_of_each(log: Interactions, most: int) -> Interactions:
