@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from zsr_sim.envs.estimates import Estimate
-from zsr_sim.impressions import Impressions
+from zsr_sim.impressions import CLICKS, Impressions
 
-CLICKS = ("click", "like", "purchase")  # kinds of feedback that only a clicked item has
 _STEEPEST = 5.0
 
 
@@ -56,7 +55,7 @@ def learn_glances(log: Impressions, n_items: int, weights: NDArray[np.float64] |
     A Poisson model with a level of each item's own (conditional likelihood: Hausman, Hall and Griliches 1984,
     "Econometric models for count data"): only the same item at different positions says anything about the decay, so
     that a policy that puts what is liked on top is not taken for users who look at the top only. It cannot tell where
-    nothing was clicked, or no clicked item was seen at two positions.
+    nothing was clicked, or no clicked item was seen at two positions; nor the click level where all was clicked.
     """
     pages, places = np.nonzero(log.shown)
     items, users, s = log.items[pages, places], log.users[pages], log.items.shape[1]
@@ -83,6 +82,8 @@ def learn_glances(log: Impressions, n_items: int, weights: NDArray[np.float64] |
     total, mean, spread = expected(decay)
     there = shown.sum(axis=1) > 0
     attractions = np.where(there, clicks / total, 0.0)
+    if attractions[there].mean() >= 1.0:
+        return None
     attractions[~there] = attractions[there].mean()
     left = hits - times * attractions[items] * np.exp(-decay * depth[places])
     decay_error = _clustered(left * (depth[places] - mean[items]), users) / max(float(clicks @ spread), 1e-300)

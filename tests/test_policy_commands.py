@@ -120,6 +120,13 @@ def test_a_target_that_the_log_does_not_hold_is_inconclusive(facts: dict[str, An
     assert same["verdict"] == "inconclusive"
 
 
+def test_another_kind_of_feedback_is_called_by_its_name(facts: dict[str, Any]) -> None:
+    found = evaluate("log.parquet", "--agent", "similarity", "--reward", "like", "--draws", "100")
+    assert (found["unit"], found["visits"]["unit"]) == ("likes per page", "likes per visit")
+    assert "truth" not in found  # the simulation was asked for clicks
+    assert "likes per page from logging policy" in found["reason"]
+
+
 def test_against_a_baseline_on_the_same_log(facts: dict[str, Any]) -> None:
     found = evaluate("log.parquet", "--agent", "similarity", "--baseline", "similarity", "--draws", "100")
     assert list(found["targets"]) == ["similarity", "similarity#2"]

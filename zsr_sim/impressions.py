@@ -14,6 +14,8 @@ from zsr_sim.errors import InputError
 
 Floats = NDArray[np.float64]
 
+CLICKS = ("click", "like", "purchase")  # kinds of feedback that only a clicked item has
+
 
 @dataclass(frozen=True, eq=False)
 class Impressions:

@@ -16,9 +16,9 @@ from zsr_sim.envs.observation import Observation
 from zsr_sim.errors import InputError
 from zsr_sim.evaluation.off_policy.rebuild import histories_before, observations, user_keys
 from zsr_sim.experiment import Scene
-from zsr_sim.impressions import Impressions
+from zsr_sim.impressions import CLICKS, Impressions
 
-REWARDS = ("click", "like", "purchase")
+REWARDS = CLICKS
 
 
 def companion(path: Path, name: str) -> Path:

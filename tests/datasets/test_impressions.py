@@ -83,6 +83,14 @@ def test_feedback_that_is_not_there(tmp_path: Path) -> None:
         read(tmp_path).reward(("buy",))
 
 
+def test_pages_of_clicks_alone_are_asked_about(tmp_path: Path) -> None:
+    note = "impressions.csv: everything shown was clicked; are the rows of what was passed over missing?"
+    assert note not in load(write(tmp_path, items_csv=ITEMS, impressions_csv=LOG)).report.notes
+    rows = "a,10,p1,x,1,click,0.5\na,10,p1,007,2,like,0.5\nb,10,p2,x,1,click,0.5\nb,10,p2,1,2,purchase,0.5\n"
+    head = "user_id,timestamp,slate_id,item_id,position,feedback,propensity\n"
+    assert note in load(write(tmp_path, items_csv=ITEMS, impressions_csv=head + rows)).report.notes
+
+
 def test_users_twice(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"users\.csv, line 3: user 'a' again; one row for each user expected"):
         load(write(tmp_path, items_csv=ITEMS, users_csv="user_id,text\na,one\na,two\n"))

@@ -67,6 +67,8 @@ def test_a_fixed_page_tells_nothing_of_positions() -> None:
     """Every item always at its own position: bias and attraction cannot be told apart."""
     assert learn_glances(logged(np.tile(np.arange(SLATE), (200, 1))), N_ITEMS) is None
     never = logged(at_random(50))
+    always = Impressions(**(vars(never) | {"feedback_codes": np.zeros((50, SLATE), np.int8)}))
+    assert learn_glances(always, N_ITEMS) is None
     assert (
         learn_glances(Impressions(**(vars(never) | {"feedback_codes": np.full((50, SLATE), -1, np.int8)})), 30) is None
     )

@@ -111,4 +111,9 @@ def logged_of(scene: Scene, log: Impressions, source: Source, seed: int, reward:
             f"propensities of {int(missing.sum()):,} impressions are not in the log and were ESTIMATED (frequency by "
             "position times a logistic model); positions are taken as independent; intervals do not hold their error"
         )
-    return Logged.of(log, log.reward(reward or REWARDS), observed, features, seed)
+    return Logged.of(log, log.reward(reward or REWARDS), observed, features, seed, counted(reward))
+
+
+def counted(reward: tuple[str, ...]) -> str:
+    """What the kinds of feedback that count are called: "clicks" by default, else such as "likes or 'wishlist'"."""
+    return " or ".join(f"{kind}s" if kind in REWARDS else repr(kind) for kind in reward) or "clicks"

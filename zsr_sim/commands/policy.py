@@ -72,7 +72,8 @@ def evaluate_policy(question: Question, out: Path | None, screen: Screen) -> dic
         "users": logged.groups,
         "notes": source.notes,
     } | evaluate(logged, targets, question.draws, question.seed)
-    _add_truth(results, source.facts)
+    if not question.reward:  # the simulation was asked for clicks
+        _add_truth(results, source.facts)
     _say(results, screen)
     if out is not None:
         _keep(results, out, question, settings, source, scene)

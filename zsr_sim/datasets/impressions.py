@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from zsr_sim.catalogue import Catalogue
-from zsr_sim.datasets.columns import ids, numbers, timestamps
+from zsr_sim.datasets.columns import consumed, ids, numbers, timestamps
 from zsr_sim.datasets.files import shown
 from zsr_sim.datasets.tables import Table, read_table
 from zsr_sim.errors import InputError
-from zsr_sim.impressions import Impressions
+from zsr_sim.impressions import CLICKS, Impressions
 from zsr_sim.interactions import Interactions
 
 PROPENSITIES = ("propensity", "prefix_propensity", "slate_propensity")
@@ -56,6 +56,8 @@ def impressions_of(table: Table, catalogue: Catalogue) -> tuple[Impressions, dic
         found = Impressions.from_columns(frame[~spoilt].reset_index(drop=True))  # type: ignore[arg-type]
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from error
+    if found.shown.all() and (found.feedback_codes >= 0).all() and set(found.feedback_names) <= set(CLICKS):
+        notes.append(f"{table.path.name}: everything shown was clicked; are the rows of what was passed over missing?")
     counts = {
         "impressions": int(found.shown.sum()),
         "pages": len(found),
@@ -92,12 +94,13 @@ def _propensity(table: Table, name: str) -> NDArray[np.float64]:
 def read_histories(path: Path, catalogue: Catalogue) -> Interactions:
     """Read an interactions file (user_id, item_id, timestamp) of users who need not occur in any log.
 
-    Items that the catalogue does not know are left out. Raises InputError for a file without a known item.
+    Items that the catalogue does not know, or that were passed over (skip), are left out. Raises
+    InputError for a file without a known item.
     """
     table = read_table(path)
     users, (times, _) = ids(table, "user_id"), timestamps(table, "timestamp")
     items = pd.Index(catalogue.item_ids).get_indexer(pd.Index(ids(table, "item_id")))
-    known = items >= 0
+    known = (items >= 0) & consumed(table, "feedback")
     if not known.any():
         raise InputError(f"{path}: none of its items is in the catalogue; ids are compared as text")
     return Interactions.from_columns(users[known], items[known], times[known])

@@ -43,13 +43,13 @@ class Estimator:
 
 
 class Table:
-    """Estimators of one target on one log, in clicks per page, or per item shown where the log tears pages apart."""
+    """Estimators of one target on one log, in what counts (clicks) per page, or per item where pages are torn apart."""
 
     def __init__(self, logged: Logged, evidence: Evidence) -> None:
         self.logged, self.evidence = logged, evidence
         shown = logged.log.shown
         self.per_page = logged.log.whole
-        self.unit = "clicks per page" if self.per_page else "clicks per item shown"
+        self.unit = f"{logged.counted} per page" if self.per_page else f"{logged.counted} per item shown"
         self._scale = float(shown.shape[1]) if self.per_page else 1.0
         self._rows = np.nonzero(shown)
         self._row_clusters = logged.clusters[self._rows[0]]

@@ -24,7 +24,8 @@ class Logged:
 
     log: n pages of s positions. reward: float64 (n, s), 0 where nothing is known. observation: n rows. clusters: int64
     (n,), the user of each page, 0 .. groups - 1; folds: its half. model: of the reward of an item at a position.
-    q_logged: float64 (n, s), its prediction for what was shown. n_items: of the catalogue.
+    q_logged: float64 (n, s), its prediction for what was shown. n_items: of the catalogue. counted: what a
+    reward is, in words.
     """
 
     log: Impressions
@@ -37,11 +38,13 @@ class Logged:
     model: CrossFitted
     q_logged: Floats
     n_items: int
+    counted: str
 
     @classmethod
     def of(
-        cls, log: Impressions, reward: Floats, observation: Observation, features: Features, seed: int = 0
-    ) -> Logged:
+        cls, log: Impressions, reward: Floats, observation: Observation, features: Features, seed: int = 0,
+        counted: str = "clicks",
+    ) -> Logged:  # fmt: skip
         """Learn the reward model; users are the clusters."""
         clusters = log.users.astype(np.int64)
         folds = folds_of(clusters)
@@ -49,7 +52,7 @@ class Logged:
         q_logged = np.where(log.shown, model.predict(observation, log.items, folds), 0.0)
         return cls(
             log, reward, observation, clusters, log.n_users, folds, features, model, q_logged,
-            len(features.retrieval.vectors),
+            len(features.retrieval.vectors), counted,
         )  # fmt: skip
 
 

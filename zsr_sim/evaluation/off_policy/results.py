@@ -68,7 +68,7 @@ def _visits(logged: Logged, evidence: Evidence, draws: int, seed: int) -> dict[s
     estimators, diagnostics = found
     resampled = Resampled.of_sums({name: e.sums for name, e in estimators.items()}, draws, seed)
     return {
-        "unit": "clicks per visit",
+        "unit": f"{logged.counted} per visit",
         "diagnostics": _diagnostics_json({"visit": diagnostics}),
         "estimates": {name: _estimate_json(resampled.estimate(name), e) for name, e in estimators.items()},
     }
