@@ -51,3 +51,24 @@ def exponential32(x: np.float32) -> np.float32:
 def tanh(x: np.float32) -> np.float32:
     """The hyperbolic tangent in single precision, to within 2e-7: 1 - 2 / (1 + e**2x)."""
     return np.float32(1.0) - np.float32(2.0) / (np.float32(1.0) + exponential32(np.float32(2.0) * x))
+
+
+@law
+def sigmoid(x: np.float32) -> np.float32:
+    """The logistic function in single precision, to within 2e-7."""
+    return np.float32(1.0) / (np.float32(1.0) + exponential32(-x))
+
+
+@law
+def gelu(x: np.float32) -> np.float32:
+    """Gaussian error linear unit (Hendrycks and Gimpel 2016): x times the normal distribution function.
+
+    To within 1e-7 times x: the error function by Abramowitz and Stegun 1964, 7.1.26.
+    """
+    z = np.float32(abs(x)) * np.float32(math.sqrt(0.5))
+    t = np.float32(1.0) / (np.float32(1.0) + np.float32(0.3275911) * z)
+    p = np.float32(-1.453152027) + t * np.float32(1.061405429)
+    p = t * (np.float32(0.254829592) + t * (np.float32(-0.284496736) + t * (np.float32(1.421413741) + t * p)))
+    tail = np.float32(0.5) * p * exponential32(-z * z)
+    share = np.float32(1.0) - tail if x > np.float32(0.0) else tail
+    return x * share

@@ -256,7 +256,7 @@ def policy_trainer(
 ) -> PolicyGradientTrainer:
     """What trains the policy gradient, and the generator and the click model with it, where there are any."""
     gan = None if gan_trainer is None else gan_trainer.gan
-    source = _proposals(gan, None if clicks is None else clicks.model, scene.retrieval, settings, torch.float32)
+    source = _proposals(gan, None if clicks is None else clicks.model, scene.retrieval, settings)
     written = source.rest if isinstance(source, ComposedCandidates) else source
 
     def learn_from_feedback(histories: NDArray[np.int32], pages: NDArray[np.int32], clicks: NDArray[np.bool_]) -> None:
@@ -353,28 +353,23 @@ def _rows(keys: Tensor, scene: Scene) -> NDArray[np.int64]:
 
 
 def _proposals(
-    gan: SequenceGan | None, clicks: ClickModel | None, retrieval: Retrieval, settings: Settings,
-    dtype: torch.dtype = torch.float64,
-) -> CandidateSource:  # fmt: skip
+    gan: SequenceGan | None, clicks: ClickModel | None, retrieval: Retrieval, settings: Settings
+) -> CandidateSource:
     """The policy's candidates: composed by the click model, written by the generator, and retrieved."""
     composed = 0 if clicks is None else settings.agent.composed
     agent = settings.agent.model_copy(update={"candidates": settings.agent.candidates - composed})
     rest: CandidateSource = (
         RetrievalCandidates(retrieval, settings.world.slate_size, agent.candidates)
         if gan is None
-        else _generated(gan, retrieval, settings.model_copy(update={"agent": agent}), dtype)
+        else _generated(gan, retrieval, settings.model_copy(update={"agent": agent}))
     )
     return rest if clicks is None else ComposedCandidates(rest, clicks, composed)
 
 
-def _generated(
-    gan: SequenceGan, retrieval: Retrieval, settings: Settings, dtype: torch.dtype = torch.float64
-) -> GeneratedCandidates:
+def _generated(gan: SequenceGan, retrieval: Retrieval, settings: Settings) -> GeneratedCandidates:
     own, size, count = settings.generator, settings.world.slate_size, settings.agent.candidates
     drawing = Drawing(own.temperature, own.top_k, own.nucleus, own.diversity)
-    return GeneratedCandidates(
-        gan, retrieval, size, count, own.candidates, drawing, own.windows, own.window_step, dtype
-    )
+    return GeneratedCandidates(gan, retrieval, size, count, own.candidates, drawing, own.windows, own.window_step)
 
 
 def _sequences(scene: Scene, seed: int) -> tuple[NDArray[np.int32], Sequences, Sequences]:

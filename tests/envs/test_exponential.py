@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit, ndtr
 
-from zsr_sim.envs.exponential import exponential, exponential32, tanh
+from zsr_sim.envs.exponential import exponential, exponential32, gelu, sigmoid, tanh
 
 
 def test_it_is_the_exponential_function() -> None:
@@ -32,3 +33,12 @@ def test_the_exponential_function_in_single_precision() -> None:
     exact = np.exp(points.astype(np.float64))
     assert (np.abs(found / exact - 1) < 2e-7 + 3e-8 * np.abs(points)).all()
     assert [exponential32(np.float32(x)) for x in (0.0, -88.1, -1e9, -np.inf)] == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_sigmoid_and_gelu_are_those_of_scipy() -> None:
+    points = np.linspace(-12, 12, 4001, dtype=np.float32)
+    exact = points.astype(np.float64)
+    np.testing.assert_allclose([sigmoid(x) for x in points], expit(exact), atol=2e-7)
+    np.testing.assert_allclose([gelu(x) for x in points], exact * ndtr(exact), atol=2e-6)
+    assert [sigmoid(np.float32(x)) for x in (0.0, 1e9, -1e9)] == [0.5, 1.0, pytest.approx(0, abs=1e-30)]
+    assert gelu(np.float32(0.0)) == 0

@@ -124,7 +124,7 @@ def _proposing(slate: int) -> Timed:
     with torch.random.fork_rng(devices=[]):  # torch initialises weights from its global state only
         torch.manual_seed(0)
         gan = SequenceGan(Generator(DIMENSIONS), Discriminator(DIMENSIONS), threshold=0.0)  # what is written passes
-    source = GeneratedCandidates(gan, retrieval, slate, PROPOSED + 1, PROPOSED, dtype=torch.float32)
+    source = GeneratedCandidates(gan, retrieval, slate, PROPOSED + 1, PROPOSED)
     observation = Observation.of_histories(rng.integers(0, items, (users, 25)).astype(np.int32))
 
     def work() -> tuple[int, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.noise import Purpose, normals, uniforms
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import SOURCES, Candidates, RetrievalCandidates
-from zsr_sim.generation.index import ALWAYS
-from zsr_sim.generation.networks import NOISE, RECENT, Discriminator, Generator, Items, ItemTable, Writing, take
+from zsr_sim.generation.index import ItemIndex
+from zsr_sim.generation.judging import Judge, judge_all
+from zsr_sim.generation.networks import NOISE, Discriminator, Generator, Items, ItemTable, Writing, take
 from zsr_sim.generation.retrieval import Retrieval
-from zsr_sim.generation.writing import Body, write_all
+from zsr_sim.generation.shortlists import find
+from zsr_sim.generation.writing import Body, floats, write_all
 
 SHORTLIST = 100  # items among which a sequence is written; as many as it is long, if that is more
 DECAYS = (0.95, 0.6)  # the discriminator reads a history as a lasting taste and as what was consumed just now
@@ -85,23 +87,24 @@ def next_item_logits(generator: Generator, items: Items, histories: Tensor) -> T
     return (start.points()[:, 0] @ items.points.T + items.bias).float()
 
 
-def shortlist(
-    generator: Generator, items: Items, histories: Tensor, left_out: Tensor, length: int, away: Tensor | None = None
-) -> Shortlist:
+def shortlist(generator: Generator, items: Items, histories: Tensor, left_out: Tensor, length: int) -> Shortlist:
     """The items most likely to come next without noise, for sequences of `length`.
 
     histories: int64 (n, any). left_out: int64 (n, any), items not to propose as long as the catalogue holds others.
-    Both are padded with -1. away: bool (n, n_items), items that cannot be had; None: all can.
+    Both are padded with -1. Every item is scored, as training needs it; `shortlists.find` need not.
     """
     scores = next_item_logits(generator, items, histories)  # (n, n_items)
     rows, columns = torch.nonzero(left_out >= 0, as_tuple=True)
     columns = left_out[rows, columns]
     scores[rows, columns] -= _LEFT_OUT
-    if away is not None:
-        scores -= _LEFT_OUT * away
-    best = scores.topk(min(max(SHORTLIST, length), scores.shape[1]), dim=1)
+    best = scores.topk(_size(length, scores.shape[1]), dim=1)
     late = best.values < best.values[:, :1] - _LEFT_OUT / 2  # none, where all are left out: then all are alike
     return Shortlist(best.indices, _LEFT_OUT * late.to(items.points.dtype))
+
+
+def _size(length: int, n_items: int) -> int:
+    """Of the shortlist for sequences of this length."""
+    return min(max(SHORTLIST, length), n_items)
 
 
 @torch.inference_mode()
@@ -124,16 +127,11 @@ def write(
     bonus = take(items.bias, among.items) - among.handicap  # (n, size)
     log_p, written = torch.empty(luck.shape, dtype=torch.float64), torch.empty(luck.shape, dtype=torch.int64)
     write_all(
-        Body.of(generator), _array(items.points), _array(items.memory), _array(vectors),
-        _array(histories[:, -RECENT:]), _array(among.items), _array(bonus), _array(generator.noise(noise)),
-        _array(luck), drawing.temperature, drawing.top_k, drawing.nucleus, drawing.diversity, log_p.numpy(),
-        written.numpy(),
+        Body.of(generator), floats(items.points), floats(items.memory), floats(vectors), histories.int().numpy(),
+        among.items.contiguous().numpy(), floats(bonus), floats(noise), luck.double().contiguous().numpy(),
+        drawing.temperature, drawing.top_k, drawing.nucleus, drawing.diversity, log_p.numpy(), written.numpy(),
     )  # fmt: skip
     return Written(written.flatten(0, 1), log_p.flatten(0, 1).to(luck.dtype))
-
-
-def _array(tensor: Tensor) -> NDArray[Any]:
-    return tensor.contiguous().numpy()
 
 
 def write_relaxed(
@@ -214,9 +212,6 @@ class GeneratedCandidates:
     A sequence is offered as its overlapping windows: it is `slate_size + (windows - 1) * window_step` items long, and
     each window is a candidate of its own. For every two places three windows are written; a place that is left over is
     filled with a further page by similarity. The other places are retrieved.
-
-    dtype: float64 for evaluation, so that rounding cannot make a choice depend on the batch; float32 is twice as fast
-    and good enough for training, where batches are what they are.
     """
 
     gan: SequenceGan
@@ -227,13 +222,12 @@ class GeneratedCandidates:
     drawing: Drawing = field(default_factory=lambda: Drawing(temperature=0.3))
     windows: int = 1
     window_step: int = 5
-    dtype: torch.dtype = torch.float64
     _retrieved: RetrievalCandidates = field(init=False)
     _table: ItemTable = field(init=False)
 
     def __post_init__(self) -> None:
         self._retrieved = RetrievalCandidates(self.retrieval, self.slate_size)
-        self._table = item_table(self.retrieval, self.dtype)
+        self._table = item_table(self.retrieval)
         room = (len(self.retrieval.vectors) - self.slate_size) // self.window_step  # no sequence repeats an item
         self.windows = min(self.windows, 1 + room)
         self.renew(self.gan)
@@ -241,16 +235,19 @@ class GeneratedCandidates:
     def renew(self, gan: SequenceGan) -> None:
         """Propose with these networks from now on (after an update from feedback)."""
         self.gan = gan
-        self._acting = gan.acting(self.dtype)
+        acting = gan.acting(torch.float32)
+        self._threshold, self._judge = gan.threshold, Judge.of(acting.discriminator)
+        self._generator, self._body = acting.generator, Body.of(acting.generator)
         with torch.inference_mode():
-            self._items = self._acting.generator.items(self._table)
+            self._items = acting.generator.items(self._table)
+        self._index = ItemIndex.of_products(self._items.points.numpy(), self._items.bias.numpy())
 
     @torch.inference_mode()
     def candidates(self, observation: Observation) -> Candidates:
         """Accepted sequences first, then pages in their stead, then retrieved pages."""
         pages, sources = self._retrieved.pages(observation, self.n_candidates - self.n_generated)
         written, plausible = self._judged(observation)  # (n, written, slate), (n, written)
-        accepted = plausible >= self._acting.threshold
+        accepted = plausible >= self._threshold
         choose = np.argsort(~accepted, axis=1, kind="stable")[:, : self.n_generated]  # accepted first, in order
         rows = np.arange(len(observation))[:, None]
         passed = accepted[rows, choose]  # (n, g)
@@ -267,15 +264,17 @@ class GeneratedCandidates:
             accepted=float(accepted.mean()),
         )
 
-    def _judged(self, observation: Observation) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    def _judged(self, observation: Observation) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Windows int32 (n, k, slate_size), at least 3 for 2 places, and their plausibility (n, k)."""
-        n = len(observation)
         written = self.sequences(observation)  # (n, m, length)
         windows = written.unfold(2, self.slate_size, self.window_step)  # (n, m, windows, slate)
-        pages = windows.reshape(n, -1, self.slate_size)
-        views = pooled_views(observation.histories, self._table).repeat_interleave(pages.shape[1], dim=0)
-        plausible = plausibility(self._acting.discriminator, self._table, views, pages.flatten(0, 1))
-        return pages.numpy().astype(np.int32), plausible.view(n, -1).numpy()
+        pages = windows.flatten(1, 2).int().numpy()
+        views, plausible = pooled_views(observation.histories, self._table), np.empty(pages.shape[:2], np.float32)
+        judge_all(
+            self._judge, self.retrieval.vectors, views.numpy(), written.numpy(), self.slate_size, self.window_step,
+            plausible,
+        )  # fmt: skip
+        return pages, plausible
 
     @torch.inference_mode()
     def sequences(self, observation: Observation) -> Tensor:
@@ -283,18 +282,21 @@ class GeneratedCandidates:
         m = -(-3 * self.n_generated // (2 * self.windows))
         n, length = len(observation), self.slate_size + (self.windows - 1) * self.window_step
         key = observation.seeds, observation.users, observation.steps
-        luck = torch.from_numpy(uniforms(*key, Purpose.GENERATE, m * length)).to(self.dtype).view(n, m, length)
-        noise = torch.from_numpy(normals(*key, Purpose.GENERATE_NOISE, m * NOISE)).to(self.dtype).view(n, m, NOISE)
-        histories = torch.from_numpy(observation.histories.astype(np.int64))
-        shown = torch.from_numpy(observation.shown.astype(np.int64))
-        generator, left_out = self._acting.generator, torch.cat([histories, shown], dim=1)
-        shelf = self.retrieval.shelf
-        away = torch.from_numpy(shelf.away(observation.steps)) if shelf is not ALWAYS else None
-        among = shortlist(generator, self._items, histories, left_out, length, away)
+        luck = torch.from_numpy(uniforms(*key, Purpose.GENERATE, m * length)).view(n, m, length)
+        noise = torch.from_numpy(normals(*key, Purpose.GENERATE_NOISE, m * NOISE)).view(n, m, NOISE)
+        histories = torch.from_numpy(observation.histories)
         written = write(
-            generator, self._items, self._table.vectors, histories, noise, among, luck, self.drawing
-        )  # (n m, length)
+            self._generator, self._items, self._table.vectors, histories, noise, self._among(observation, length),
+            luck, self.drawing,
+        )  # (n m, length)  # fmt: skip
         return written.items.view(n, m, length)
+
+    def _among(self, observation: Observation, length: int) -> Shortlist:
+        """Items that the user knows, or that cannot be had, only where there are too few others."""
+        size = _size(length, len(self.retrieval.vectors))
+        points, memory = self._items.points.numpy(), self._items.memory.numpy()
+        items, kinds = find(self._body, points, memory, self._index, observation, self.retrieval.shelf, size)
+        return Shortlist(torch.from_numpy(items), torch.from_numpy(_LEFT_OUT * (kinds - kinds[:, :1])))
 
     def _filler(self, observation: Observation) -> NDArray[np.int32]:
         """The pages by similarity that follow the first one, int32 (n, n_generated, slate_size)."""

@@ -2,7 +2,8 @@
 
 An inverted file (Sivic and Zisserman 2003; Jégou, Douze and Schmid 2011, section 3, without compression): items lie in
 cells around the centres of a spherical k-means, and a search looks into the cells whose centres are nearest. With
-sqrt(n) cells its cost grows with the square root of the catalogue.
+sqrt(n) cells its cost grows with the square root of the catalogue. Items can also be those whose scalar product with
+the point, plus an offset of their own, is largest.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from zsr_sim.envs.noise import Purpose, uniforms
 
 EXACT = 4096
 """Up to so many items every search looks at all of them."""
+LOOKED_AT = 8192
+"""Items that a search for the largest scalar products looks at, however many there are."""
 _PROBES = 8  # cells that a search looks into
 _SAMPLE = 64  # items per cell that the centres are fitted to
 _ROUNDS = 10  # of k-means
@@ -29,6 +32,7 @@ class ItemIndex(NamedTuple):
 
     centres: float32 (cells, d). starts: int64 (cells + 1,), where each cell's items begin. items: int32 (n,), item
     rows, cell by cell and ascending within each. vectors: float32 (n, d), in that order. probes: cells to look into.
+    offsets: float32 (n,), in that order, and centre_offsets: float32 (cells,), what is added to scalar products.
     """
 
     centres: NDArray[np.float32]
@@ -36,16 +40,51 @@ class ItemIndex(NamedTuple):
     items: NDArray[np.int32]
     vectors: NDArray[np.float32]
     probes: int
+    offsets: NDArray[np.float32]
+    centre_offsets: NDArray[np.float32]
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32], exact: int = EXACT) -> ItemIndex:
         """An index over unit vectors, float32 (n, d); one cell, hence exact, where n is at most `exact`."""
         n = len(vectors)
         cells = 1 if n <= exact else round(np.sqrt(n))
-        centres, cell = _cells(vectors, cells)
-        order = np.argsort(cell, kind="stable")
+        return cls._in_cells(vectors, np.zeros(n, dtype=np.float32), *_cells(vectors, cells), min(_PROBES, cells))
+
+    @classmethod
+    def of_products(
+        cls, vectors: NDArray[np.float32], offsets: NDArray[np.float32], look_at: int = LOOKED_AT
+    ) -> ItemIndex:
+        """An index for the largest scalar products plus offsets (n,), of vectors (n, d) of any length.
+
+        A search looks at about `look_at` items; it is exact where there are no more. Cells are of the vectors with
+        their offsets, lengthened by one dimension to a common length: then who has the largest product is nearest
+        (Bachrach et al. 2014, "Speeding up the Xbox recommender system using a Euclidean transformation", theorem 1).
+        """
+        n, d = vectors.shape
+        cells = 1 if n <= look_at else round(np.sqrt(n))
+        whole = np.column_stack([vectors, offsets])
+        squares = np.square(whole, dtype=np.float64).sum(axis=1)
+        common = unit(np.column_stack([whole, np.sqrt(squares.max() - squares)])).astype(np.float32)
+        centres, cell = _cells(common, cells)
+        probes = 1 if cells == 1 else -(-look_at * cells // n)
+        index = cls._in_cells(vectors, offsets, np.ascontiguousarray(centres[:, :d]), cell, probes)
+        return index._replace(centre_offsets=np.ascontiguousarray(centres[:, d]))
+
+    @classmethod
+    def _in_cells(
+        cls,
+        vectors: NDArray[np.float32],
+        offsets: NDArray[np.float32],
+        centres: NDArray[np.float32],
+        cell: NDArray[np.int64],
+        probes: int,
+    ) -> ItemIndex:
+        order, cells = np.argsort(cell, kind="stable"), len(centres)
         starts = np.concatenate([[0], np.bincount(cell, minlength=cells).cumsum()])
-        return cls(centres, starts, order.astype(np.int32), np.ascontiguousarray(vectors[order]), min(_PROBES, cells))
+        return cls(
+            centres, starts, order.astype(np.int32), np.ascontiguousarray(vectors[order]), probes,
+            np.ascontiguousarray(offsets[order]), np.zeros(cells, dtype=np.float32),
+        )  # fmt: skip
 
 
 class Shelf(NamedTuple):
@@ -58,11 +97,6 @@ class Shelf(NamedTuple):
     def of(cls, items: WorldItems) -> Shelf:
         """As the world has them."""
         return cls(items.released, items.expires) if items.come_and_go else ALWAYS
-
-    def away(self, steps: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which items cannot be had on these pages (n,), bool (n, n_items); (n, 0) where all always can."""
-        page = steps[:, None]
-        return np.asarray((page < self.released) | (self.expires <= page))
 
 
 ALWAYS = Shelf(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32))
@@ -160,7 +194,8 @@ def nearest(
         probed, likeness = np.empty(index.probes, dtype=np.int32), np.empty(index.probes, dtype=np.float32)
         found = 0
         for c in range(cells):
-            found = place(probed, likeness, found, c, dot(index.centres[c], query))
+            score = dot(index.centres[c], query) + index.centre_offsets[c]
+            found = place(probed, likeness, found, c, score)
         for p in range(index.probes):
             begin, end = index.starts[probed[p]], index.starts[probed[p] + 1]
             count = _scan(index, begin, end, query, step, shelf, met, 0, items, scores, count)
@@ -190,7 +225,7 @@ def _scan(
     """Place the items at begin .. end of the index of this `standing` with the user; returns how many are placed."""
     k = items.shape[0]
     for row in range(begin, end):
-        score = dot(index.vectors[row], query)
+        score = dot(index.vectors[row], query) + index.offsets[row]
         if count < k or score >= scores[k - 1]:
             item = index.items[row]
             if standing(item, step, shelf, met) == kind:
