@@ -57,24 +57,6 @@ def inlined(function: F) -> F:
     return cast(F, numba.njit(forceinline=True, **_BARE)(function))
 
 
-@inlined
-def add_product(row: NDArray[Any], matrix: NDArray[Any], out: NDArray[Any]) -> None:
-    """Add row (k,) @ matrix (k, m) to out (m,), eight rows of it at a time, so that `out` is seldom touched."""
-    k, whole = 0, row.shape[0] // 8 * 8
-    while k < whole:
-        a, b, c, d = row[k], row[k + 1], row[k + 2], row[k + 3]
-        e, f, g, h = row[k + 4], row[k + 5], row[k + 6], row[k + 7]
-        for j in range(out.shape[0]):
-            early = a * matrix[k, j] + b * matrix[k + 1, j] + c * matrix[k + 2, j] + d * matrix[k + 3, j]
-            late = e * matrix[k + 4, j] + f * matrix[k + 5, j] + g * matrix[k + 6, j] + h * matrix[k + 7, j]
-            out[j] += early + late
-        k += 8
-    while k < row.shape[0]:
-        for j in range(out.shape[0]):
-            out[j] += row[k] * matrix[k, j]
-        k += 1
-
-
 def _fetch(typing: Any, array: types.Array, place: types.UniTuple) -> Any:
     """The types and the code of `fetch`, as numba asks for them."""
 
