@@ -28,10 +28,11 @@ _FIRST = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
 Tile = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], int, int], None]
 
 
-def _tile(rows: int, width: int) -> Tile:
+def tile(rows: int, width: int) -> Tile:
     """Code that adds a (n, k) @ b (k, m) to out (n, m) in so many rows from row i, and columns from column j on.
 
-    Rows of `b` and `out` lie in one piece; `a` may be of any strides.
+    Rows of `b` and `out` lie in one piece; `a` may be of any strides. width: a multiple of 16. Nobody checks that the
+    tile lies within `out`.
     """
 
     def typed(typing: Any, a: Any, b: Any, out: Any, i: Any, j: Any) -> Any:
@@ -85,7 +86,7 @@ def _tile(rows: int, width: int) -> Tile:
     return cast(Tile, intrinsic(typed))
 
 
-_large, _low, _narrow, _small = _tile(_ROWS, _WIDTH), _tile(1, _WIDTH), _tile(_ROWS, LANES), _tile(1, LANES)
+_large, _low, _narrow, _small = tile(_ROWS, _WIDTH), tile(1, _WIDTH), tile(_ROWS, LANES), tile(1, LANES)
 
 
 @bare

@@ -181,8 +181,8 @@ def test_log_probabilities_by_another_way(temperature: float) -> None:
     expected = _log_probabilities(histories, noise, among, items, temperature)
     place = (among.items[:, None, None, :] == items[..., None]).long().argmax(dim=3, keepdim=True)
     found = written.log_probabilities.view(USERS, EACH, LENGTH)
-    # exponentials and GELU are of single precision
-    torch.testing.assert_close(found, expected.gather(3, place)[..., 0], rtol=1e-6, atol=1e-6)
+    # the writing is of single precision
+    torch.testing.assert_close(found, expected.gather(3, place)[..., 0], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("drawing", [Drawing(1e-4), Drawing(top_k=1), Drawing(nucleus=1e-9)])

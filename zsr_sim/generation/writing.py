@@ -13,16 +13,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from zsr_sim.compiled import bare, inlined, law, shared
 from zsr_sim.envs.exponential import exponential32, gelu
 from zsr_sim.envs.tables import F32, F64, I32, I64
 from zsr_sim.generation.networks import HEADS, HIDDEN, HOPS, RECENT, Generator, Hop
-from zsr_sim.products import add_matrix_product
+from zsr_sim.products import LANES, add_matrix_product, tile
 
 _HEAD = HIDDEN // HEADS
-_LANES = 16  # numbers in a vector register
 _EPSILON = 1e-5  # of torch's LayerNorm
+_add_scores, _add_found = tile(1, LANES), tile(1, _HEAD)  # of what one sequence has written
 _USERS = 4  # whose writing is worth waking another thread
 
 
@@ -30,8 +31,8 @@ class Body(NamedTuple):
     """A generator's layers, float32, shaped (HOPS, inputs, outputs) and (HOPS, outputs).
 
     before, amid: (HOPS, 2, HIDDEN), scale and shift of what is normalised before a hop asks, and before it thinks;
-    after: (2, HIDDEN), before a point is told. recency: (HOPS, HEADS, RECENT), logits, most recent last. noise:
-    (NOISE, HIDDEN).
+    after: (2, HIDDEN), before a point is told. recency: (HOPS, HEADS, RECENT + LANES), logits,
+    most recent last, then minus infinity. noise: (NOISE, HIDDEN).
     """
 
     before: F32
@@ -61,7 +62,7 @@ class Body(NamedTuple):
         return cls(
             each(lambda hop: torch.stack([hop.norm.weight, hop.norm.bias])),
             each(lambda hop: hop.ask.weight.T / _HEAD**0.5), each(lambda hop: hop.ask.bias / _HEAD**0.5),
-            each(lambda hop: hop.recency.flip(1)),
+            each(lambda hop: pad(hop.recency.flip(1), (0, LANES), value=-torch.inf)),
             each(lambda hop: hop.answer.weight.T), each(lambda hop: hop.answer.bias),
             each(lambda hop: torch.stack([think(hop, "0.weight"), think(hop, "0.bias")])),
             each(lambda hop: think(hop, "1.weight").T), each(lambda hop: think(hop, "1.bias")),
@@ -80,8 +81,8 @@ class Sheet(NamedTuple):
     """Scratch for one user's m sequences of `length` items.
 
     state, normed, asked, found, push: (m, HIDDEN). wide: (m, 2 HIDDEN). keys: (HOPS, HIDDEN, RECENT or more) and
-    values: (HOPS, RECENT, HIDDEN), of the history. own: (HOPS, 2, m, length, HIDDEN), keys and values of what is
-    written. weights: (m, RECENT + length or more).
+    values: (HOPS, RECENT, HIDDEN), of the history. own_keys: (HOPS, m, HIDDEN, length or more) and own_values:
+    (HOPS, m, length, HIDDEN), of what is written. weights: (m, RECENT + length or more).
     """
 
     state: F32
@@ -92,14 +93,15 @@ class Sheet(NamedTuple):
     wide: F32
     keys: F32
     values: F32
-    own: F32
+    own_keys: F32
+    own_values: F32
     weights: F32
 
 
 @law
 def _whole(size: int) -> int:
-    """As many or more, a multiple of _LANES."""
-    return -(-size // _LANES) * _LANES
+    """As many or more, a multiple of LANES."""
+    return -(-size // LANES) * LANES
 
 
 @law
@@ -111,8 +113,9 @@ def make_sheet(m: int, length: int) -> Sheet:
         np.empty((m, HIDDEN), dtype=np.float32), np.empty((m, 2 * HIDDEN), dtype=np.float32),
         np.zeros((HOPS, HIDDEN, _whole(RECENT)), dtype=np.float32),
         np.empty((HOPS, RECENT, HIDDEN), dtype=np.float32),
-        np.empty((HOPS, 2, m, length, HIDDEN), dtype=np.float32),
-        np.empty((m, _whole(RECENT + length)), dtype=np.float32),
+        np.zeros((HOPS, m, HIDDEN, _whole(length)), dtype=np.float32),
+        np.empty((HOPS, m, length, HIDDEN), dtype=np.float32),
+        np.empty((m, _whole(RECENT) + _whole(length)), dtype=np.float32),
     )  # fmt: skip
 
 
@@ -151,36 +154,33 @@ def _soften(weights: F32, recency: F32) -> None:
     for j in range(weights.shape[0]):
         weights[j] = exponential32(np.float32(weights[j] - most))
         total += weights[j]
+    share = np.float32(1.0) / total
     for j in range(weights.shape[0]):
-        weights[j] /= total
+        weights[j] *= share
 
 
 @bare
 def _look_back(body: Body, sheet: Sheet, hop: int, used: int, t: int, rows: int) -> None:
     """What each sequence finds among the `used` items of the history and the `t` that are written, into `found`."""
-    width, last = -(-used // _LANES) * _LANES, used + t
-    first = max(last - RECENT, 0)
+    width, last = -(-used // LANES) * LANES, used + t
+    first, weights = max(last - RECENT, 0), sheet.weights[:rows]
     sheet.found[:rows] = 0.0
     for head in range(HEADS):
         low, high = head * _HEAD, head * _HEAD + _HEAD
-        weights, recency = sheet.weights[:rows], body.recency[hop, head, RECENT - (last - first) :]
+        asked, recency = sheet.asked[:rows, low:high], body.recency[hop, head, RECENT - (last - first) :]
         weights[:, :width] = 0.0
-        add_matrix_product(sheet.asked[:rows, low:high], sheet.keys[hop, low:high, :width], weights[:, :width])
+        add_matrix_product(asked, sheet.keys[hop, low:high, :width], weights[:, :width])
         for r in range(rows):
-            question = sheet.asked[r, low:high]
-            for s in range(t):
-                key, score = sheet.own[hop, 0, r, s, low:high], np.float32(0.0)
-                for k in range(_HEAD):
-                    score += question[k] * key[k]
-                weights[r, used + s] = score
+            keys, values = sheet.own_keys[hop, r, low:high], sheet.own_values[hop, r, :t]
+            for s in range(0, t, LANES):
+                sheet.weights[r, used + s : used + s + LANES] = 0.0
+                _add_scores(asked, keys, weights[:, used:], r, s)
             weights[r, :first] = 0.0
-            _soften(weights[r, first:last], recency)
+            whole = -(-(last - first) // LANES) * LANES
+            _soften(weights[r, first : first + whole], recency[:whole])
+            if t:
+                _add_found(weights[:, used:], values, sheet.found, r, low)
         add_matrix_product(weights[:, :used], sheet.values[hop, :used, low:high], sheet.found[:rows, low:high])
-        for r in range(rows):
-            for s in range(t):
-                weight, value = weights[r, used + s], sheet.own[hop, 1, r, s, low:high]
-                for k in range(_HEAD):
-                    sheet.found[r, low + k] += weight * value[k]
 
 
 @bare
@@ -246,8 +246,8 @@ def _pick(p: F32, luck: float) -> int:
     """The item at which the probabilities (size,) add up to `luck` or more; one of those that have any."""
     size: int = p.shape[0]
     so_far = 0.0
-    for begin in range(0, size, _LANES):
-        end, block = min(begin + _LANES, size), np.float32(0.0)
+    for begin in range(0, size, LANES):
+        end, block = min(begin + LANES, size), np.float32(0.0)
         for j in range(begin, end):
             block += p[j]
         if so_far + block < luck:
@@ -284,7 +284,7 @@ def remember(sheet: Sheet, points: F32, memory: F32, history: I32) -> int:
 
 @bare
 def _score(sheet: Sheet, near: F32, left: F32, logits: F32) -> None:
-    """Logits (m, size or more) of the items whose points are near (HIDDEN, likewise), from `normed` and the noise."""
+    """Logits (m, size) of the items whose points are near (HIDDEN, size), from `normed`, the noise and what is left."""
     for r in range(left.shape[0]):
         for k in range(HIDDEN):
             sheet.normed[r, k] += sheet.push[r, k]
@@ -317,8 +317,8 @@ def write_all(
     m, length, size = out.shape[1], out.shape[2], among.shape[1]
     sheet, wide = make_sheet(m, length), _whole(size)
     near, logits = np.zeros((HIDDEN, wide), dtype=np.float32), np.zeros((m, wide), dtype=np.float32)
-    left, alike = np.empty((m, size), dtype=np.float32), np.empty((m, size), dtype=np.float32)
-    p = np.empty(size, dtype=np.float32)
+    left, alike = np.full((m, wide), np.float32(-np.inf)), np.empty((m, size), dtype=np.float32)
+    p = np.empty(wide, dtype=np.float32)
     for i in range(begin, end):
         used = remember(sheet, points, memory, histories[i])
         sheet.push[:] = 0.0
@@ -326,7 +326,7 @@ def write_all(
         for j in range(size):
             for k in range(HIDDEN):
                 near[k, j] = points[among[i, j], k]
-        left[:], alike[:] = bonus[i], -1.0
+        left[:, :size], alike[:] = bonus[i], -1.0
         for t in range(length):
             if t == 0:  # before the noise, all sequences begin alike
                 tell_points(body, sheet, used, t, 1)
@@ -338,12 +338,14 @@ def write_all(
                 if diversity and t:
                     for j in range(size):
                         logits[r, j] -= np.float32(diversity) * alike[r, j]
-                probabilities(logits[r, :size], temperature, top_k, nucleus, p)
+                probabilities(logits[r], temperature, top_k, nucleus, p)
                 pick = _pick(p, luck[i, r, t])
                 item, left[r, pick] = among[i, pick], -np.inf
                 out[i, r, t], log_p[i, r, t] = item, math.log(p[pick])
                 sheet.state[r] = points[item]
                 for hop in range(HOPS):
-                    sheet.own[hop, 0, r, t], sheet.own[hop, 1, r, t] = memory[item, hop, 0], memory[item, hop, 1]
+                    for k in range(HIDDEN):
+                        sheet.own_keys[hop, r, k, t] = memory[item, hop, 0, k]
+                        sheet.own_values[hop, r, t, k] = memory[item, hop, 1, k]
                 if diversity:
                     _compare(vectors, item, among[i], alike[r])
