@@ -16,7 +16,7 @@ from zsr_sim.envs.exponential import gelu, sigmoid, tanh
 from zsr_sim.envs.tables import F32, I64
 from zsr_sim.generation.networks import Discriminator
 from zsr_sim.generation.writing import floats
-from zsr_sim.products import add_matrix_product
+from zsr_sim.products import add_products
 
 _USERS = 16  # whose judging is worth waking another thread
 
@@ -96,7 +96,7 @@ def _meet(view: F32, vectors: F32, written: I64, judge: Judge, sheet: Sheet) -> 
             sheet.texts[i, k] = vectors[written[i], k]
         for g in range(gates):
             sheet.read[i, g] = judge.gate_bias[g]
-    add_matrix_product(sheet.texts, sheet.fold, sheet.read)
+    add_products(sheet.texts, sheet.fold, sheet.read)
     for j in range(judge.last.shape[0]):
         sheet.told[j] = judge.whole_bias[j]
     for k in range(2 * d):
@@ -110,7 +110,7 @@ def _read_on(judge: Judge, sheet: Sheet, row: int, length: int, step: int, windo
     """One item of each window, the first window's in this row: a gated recurrent unit (Cho et al. 2014)."""
     h = judge.last.shape[0]
     sheet.gates[:] = 0.0
-    add_matrix_product(sheet.state, judge.state, sheet.gates)
+    add_products(sheet.state, judge.state, sheet.gates)
     for k in range(sheet.state.shape[0]):
         read = sheet.read[row + k // windows * length + k % windows * step]
         state, gates = sheet.state[k], sheet.gates[k]
@@ -126,7 +126,7 @@ def _judge(judge: Judge, sheet: Sheet, out: F32) -> None:
     for k in range(out.shape[0]):
         for j in range(judge.last.shape[0]):
             sheet.verdict[k, j] = sheet.told[j]
-    add_matrix_product(sheet.state, judge.said, sheet.verdict)
+    add_products(sheet.state, judge.said, sheet.verdict)
     for k in range(out.shape[0]):
         logit = judge.last_bias[0]
         for j in range(judge.last.shape[0]):

@@ -19,7 +19,7 @@ from zsr_sim.compiled import bare, inlined, law, shared
 from zsr_sim.envs.exponential import exponential32, gelu
 from zsr_sim.envs.tables import F32, F64, I32, I64
 from zsr_sim.generation.networks import HEADS, HIDDEN, HOPS, RECENT, Generator, Hop
-from zsr_sim.products import LANES, add_matrix_product, tile
+from zsr_sim.products import LANES, add_products, tile
 
 _HEAD = HIDDEN // HEADS
 _EPSILON = 1e-5  # of torch's LayerNorm
@@ -141,7 +141,7 @@ def _put_layer(rows: F32, matrix: F32, bias: F32, out: F32) -> None:
     for r in range(rows.shape[0]):
         for j in range(bias.shape[0]):
             out[r, j] = bias[j]
-    add_matrix_product(rows, matrix, out)
+    add_products(rows, matrix, out)
 
 
 @inlined
@@ -169,7 +169,7 @@ def _look_back(body: Body, sheet: Sheet, hop: int, used: int, t: int, rows: int)
         low, high = head * _HEAD, head * _HEAD + _HEAD
         asked, recency = sheet.asked[:rows, low:high], body.recency[hop, head, RECENT - (last - first) :]
         weights[:, :width] = 0.0
-        add_matrix_product(asked, sheet.keys[hop, low:high, :width], weights[:, :width])
+        add_products(asked, sheet.keys[hop, low:high, :width], weights[:, :width])
         for r in range(rows):
             keys, values = sheet.own_keys[hop, r, low:high], sheet.own_values[hop, r, :t]
             for s in range(0, t, LANES):
@@ -180,7 +180,7 @@ def _look_back(body: Body, sheet: Sheet, hop: int, used: int, t: int, rows: int)
             _soften(weights[r, first : first + whole], recency[:whole])
             if t:
                 _add_found(weights[:, used:], values, sheet.found, r, low)
-        add_matrix_product(weights[:, :used], sheet.values[hop, :used, low:high], sheet.found[:rows, low:high])
+        add_products(weights[:, :used], sheet.values[hop, :used, low:high], sheet.found[:rows, low:high])
 
 
 @bare
@@ -189,7 +189,7 @@ def _add_layer(rows: F32, matrix: F32, bias: F32, out: F32) -> None:
     for r in range(rows.shape[0]):
         for j in range(bias.shape[0]):
             out[r, j] += bias[j]
-    add_matrix_product(rows, matrix, out)
+    add_products(rows, matrix, out)
 
 
 @law
@@ -290,7 +290,7 @@ def _score(sheet: Sheet, near: F32, left: F32, logits: F32) -> None:
             sheet.normed[r, k] += sheet.push[r, k]
         for j in range(left.shape[1]):
             logits[r, j] = left[r, j]
-    add_matrix_product(sheet.normed, near, logits)
+    add_products(sheet.normed, near, logits)
 
 
 @bare
@@ -322,7 +322,7 @@ def write_all(
     for i in range(begin, end):
         used = remember(sheet, points, memory, histories[i])
         sheet.push[:] = 0.0
-        add_matrix_product(noise[i], body.noise, sheet.push)
+        add_products(noise[i], body.noise, sheet.push)
         for j in range(size):
             for k in range(HIDDEN):
                 near[k, j] = points[among[i, j], k]
