@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -14,16 +13,20 @@ from zsr_sim.compiled import bare, batched
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.choice import affinity, relevance
 from zsr_sim.envs.estimates import Estimate
+from zsr_sim.envs.exponential import exponential
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.noise import Purpose, normals, uniform4, uniforms
 from zsr_sim.envs.tables import F32, F64, I32, I64
 from zsr_sim.envs.traits import Trait, Traits, draw_traits
 from zsr_sim.envs.world import Users
 from zsr_sim.errors import InputError
+from zsr_sim.products import add_products
 
 HISTORY_LENGTH = 50
 _ORGANIC = int(Purpose.ORGANIC)
 _CONSIDERED = 256  # items that a user comes across before choosing one without a recommender
+_CLOSE = 16_384  # items of a catalogue up to which a user is compared with all of them at once
+_TOGETHER, _STRIP = 16, 256  # users, and items, that are compared at a time
 
 
 class Population(Protocol):
@@ -173,8 +176,13 @@ def organic(
     """
     each = np.array(np.broadcast_to(np.asarray(lengths, dtype=np.int64), len(users)))
     out = np.full((len(users), width or each.max(initial=0)), -1, dtype=np.int32)
+    n, d = items.vectors.shape
+    strips = -(-n // _STRIP) if n <= _CLOSE else 0
+    columns = np.zeros((strips * _STRIP, d), dtype=np.float32)
+    columns[:n] = items.vectors[: len(columns)]
+    columns = columns.reshape(strips, _STRIP, d).transpose(0, 2, 1).copy()
     _organic(
-        items.vectors, items.appeal, items.topics, items.n_topics, users.ids, users.tastes, users.traits,
+        items.vectors, columns, items.appeal, items.topics, items.n_topics, users.ids, users.tastes, users.traits,
         np.uint64(seed), each, out,
     )  # fmt: skip
     return out
@@ -202,24 +210,32 @@ def click_level(items: WorldItems, users: Users, rate: float, seed: int) -> floa
 @bare
 def _choose(
     u: int, vectors: F32, appeal: F32, topics: I32, boredom: F64, traits: F32, tastes: F32, taken: I32,
-    seed: np.uint64, user: int, step: int, met: I32, values: F64,
+    seed: np.uint64, user: int, step: int, close: F32, met: I32, again: NDArray[np.bool_], values: F64,
 ) -> int:  # fmt: skip
-    """The item that a user takes among some that he comes across; met, values: scratch, (considered,)."""
-    best = -np.inf
+    """The item that a user takes among some that he comes across.
+
+    close: the user's `affinity` for each item, or nothing. met, again, values: scratch, (considered,).
+    """
     for c in range(0, met.shape[0], 4):
         luck = uniform4(seed, user, step, _ORGANIC, 1 + c // 4)
         for k in range(4):
-            item = int(luck[k] * vectors.shape[0])
-            repeated = False
-            for t in range(taken.shape[0]):
-                repeated |= taken[t] == item
-            cosine, _ = affinity(tastes, u, vectors, item)
-            met[c + k] = item
-            values[c + k] = relevance(traits, u, cosine, appeal[item], boredom[topics[item]], 0.0, repeated)
-            best = max(best, values[c + k])
+            met[c + k] = int(luck[k] * vectors.shape[0])
+    for c in range(met.shape[0]):
+        again[c] = False
+    for t in range(taken.shape[0]):
+        for c in range(met.shape[0]):
+            again[c] |= met[c] == taken[t]
+    best = -np.inf
+    for c in range(met.shape[0]):
+        item = met[c]
+        cosine = np.float64(close[item]) if close.shape[0] else affinity(tastes, u, vectors, item)[0]
+        values[c] = relevance(traits, u, cosine, appeal[item], boredom[topics[item]], 0.0, again[c])
+        best = max(best, values[c])
+    for c in range(met.shape[0]):
+        values[c] = exponential(values[c] - best)
     total = 0.0
     for c in range(met.shape[0]):
-        total += math.exp(values[c] - best)
+        total += values[c]
         values[c] = total
     luck = uniform4(seed, user, step, _ORGANIC, 1 + met.shape[0] // 4)
     place = 0
@@ -228,19 +244,45 @@ def _choose(
     return int(met[place])
 
 
+@bare
+def _compare(tastes: F32, columns: F32, products: F32, close: F32) -> None:
+    """Put the `affinity` of users (u, interests, d) for all items, columns (strips, d, _STRIP), into close (u, n)."""
+    count, interests, d = tastes.shape
+    for s in range(columns.shape[0]):
+        some = products[: count * interests]
+        for i in range(some.shape[0]):
+            for j in range(_STRIP):
+                some[i, j] = 0.0
+        add_products(tastes.reshape(count * interests, d), columns[s], some)
+        for u in range(count):
+            best = close[u, s * _STRIP : (s + 1) * _STRIP]
+            for j in range(_STRIP):
+                best[j] = some[u * interests, j]
+            for k in range(1, interests):
+                own = some[u * interests + k]
+                for j in range(_STRIP):
+                    best[j] = own[j] if own[j] > best[j] else best[j]
+
+
 @batched
 def _organic(
-    begin: int, end: int, vectors: F32, appeal: F32, topics: I32, n_topics: int,
+    begin: int, end: int, vectors: F32, columns: F32, appeal: F32, topics: I32, n_topics: int,
     ids: I64, tastes: F32, traits: F32, seed: np.uint64, lengths: I64, out: I32,
 ) -> None:  # fmt: skip
+    close = np.empty((_TOGETHER, columns.shape[0] * _STRIP), dtype=np.float32)
+    products = np.empty((_TOGETHER * tastes.shape[1], _STRIP), dtype=np.float32)
+    met, again = np.empty(_CONSIDERED, dtype=np.int32), np.empty(_CONSIDERED, dtype=np.bool_)
+    values = np.empty(_CONSIDERED)
     for u in range(begin, end):
-        boredom, begin = np.zeros(n_topics), out.shape[1] - lengths[u]
-        met, values = np.empty(_CONSIDERED, dtype=np.int32), np.empty(_CONSIDERED)
+        if (u - begin) % _TOGETHER == 0:
+            _compare(tastes[u : min(u + _TOGETHER, end)], columns, products, close)
+        boredom, first = np.zeros(n_topics), out.shape[1] - lengths[u]
         for step in range(lengths[u]):
-            taken = out[u, begin : begin + step]
+            taken = out[u, first : first + step]
             item = _choose(
-                u, vectors, appeal, topics, boredom, traits, tastes, taken, seed, ids[u], step, met, values
+                u, vectors, appeal, topics, boredom, traits, tastes, taken, seed, ids[u], step,
+                close[(u - begin) % _TOGETHER], met, again, values,
             )  # fmt: skip
-            out[u, begin + step] = item
+            out[u, first + step] = item
             boredom *= traits[u, Trait.BOREDOM_MEMORY]
             boredom[topics[item]] += 1.0

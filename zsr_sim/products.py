@@ -22,6 +22,7 @@ LANES = 16
 """Columns that are worked on at once, as many as the widest registers hold floats; LLVM splits them for others."""
 build: Any = code_of_numba  # it has no types
 _ROWS, _WIDTH = 4, 2 * LANES  # of a tile: 8 running sums hide the latency of two multipliers
+_LENGTH = _ROWS * _WIDTH  # of a tile of one row
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 _FIRST = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
 
@@ -86,7 +87,8 @@ def tile(rows: int, width: int) -> Tile:
     return cast(Tile, intrinsic(typed))
 
 
-_large, _low, _narrow, _small = tile(_ROWS, _WIDTH), tile(1, _WIDTH), tile(_ROWS, LANES), tile(1, LANES)
+_large, _narrow = tile(_ROWS, _WIDTH), tile(_ROWS, LANES)
+_long, _low, _small = tile(1, _LENGTH), tile(1, _WIDTH), tile(1, LANES)
 
 
 @bare
@@ -100,12 +102,15 @@ def add_products(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
     for j in range(0, wide, _WIDTH):
         for i in range(0, high, _ROWS):
             _large(a, b, out, i, j)
-        for i in range(high, n):
+    for i in range(0, high if whole > wide else 0, _ROWS):
+        _narrow(a, b, out, i, wide)
+    for i in range(high, n):
+        long = m // _LENGTH * _LENGTH
+        for j in range(0, long, _LENGTH):
+            _long(a, b, out, i, j)
+        for j in range(long, wide, _WIDTH):
             _low(a, b, out, i, j)
-    if whole > wide:
-        for i in range(0, high, _ROWS):
-            _narrow(a, b, out, i, wide)
-        for i in range(high, n):
+        if whole > wide:
             _small(a, b, out, i, wide)
     for i in range(n if m > whole else 0):
         for k in range(b.shape[0]):

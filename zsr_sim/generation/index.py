@@ -8,6 +8,7 @@ the point, plus an offset of their own, is largest.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from zsr_sim.compiled import bare, batched, inlined, law
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.items import WorldItems
 from zsr_sim.envs.noise import Purpose, uniforms
+from zsr_sim.products import LANES, add_products
 
 EXACT = 4096
 """Up to so many items every search looks at all of them."""
@@ -33,6 +35,9 @@ class ItemIndex(NamedTuple):
     centres: float32 (cells, d). starts: int64 (cells + 1,), where each cell's items begin. items: int32 (n,), item
     rows, cell by cell and ascending within each. vectors: float32 (n, d), in that order. probes: cells to look into.
     offsets: float32 (n,), in that order, and centre_offsets: float32 (cells,), what is added to scalar products.
+    columns: float32 (d * all widths,), the vectors once more, cell by cell as (d, width) for products, the width a
+    multiple of LANES, zeros after the last item; places: int64 (cells + 1,), where each cell's begin. signs: float32
+    (d, width), likewise the centres. widest: the largest width of a cell.
     """
 
     centres: NDArray[np.float32]
@@ -42,6 +47,10 @@ class ItemIndex(NamedTuple):
     probes: int
     offsets: NDArray[np.float32]
     centre_offsets: NDArray[np.float32]
+    columns: NDArray[np.float32]
+    places: NDArray[np.int64]
+    signs: NDArray[np.float32]
+    widest: int
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32], exact: int = EXACT) -> ItemIndex:
@@ -81,10 +90,21 @@ class ItemIndex(NamedTuple):
     ) -> ItemIndex:
         order, cells = np.argsort(cell, kind="stable"), len(centres)
         starts = np.concatenate([[0], np.bincount(cell, minlength=cells).cumsum()])
+        ordered = np.ascontiguousarray(vectors[order])
+        parts = [_columns(ordered[begin:end]) for begin, end in itertools.pairwise(starts)]
+        places = np.concatenate([[0], np.cumsum([part.size for part in parts])])
         return cls(
-            centres, starts, order.astype(np.int32), np.ascontiguousarray(vectors[order]), probes,
-            np.ascontiguousarray(offsets[order]), np.zeros(cells, dtype=np.float32),
+            centres, starts, order.astype(np.int32), ordered, probes, np.ascontiguousarray(offsets[order]),
+            np.zeros(cells, dtype=np.float32), np.concatenate([part.ravel() for part in parts]), places,
+            _columns(centres), max(part.shape[1] for part in parts),
         )  # fmt: skip
+
+
+def _columns(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors (n, d) side by side, float32 (d, width): the width is the next multiple of LANES, zeros fill it."""
+    out = np.zeros((vectors.shape[1], -(-len(vectors) // LANES) * LANES), dtype=np.float32)
+    out[:, : len(vectors)] = vectors.T
+    return out
 
 
 class Shelf(NamedTuple):
@@ -188,32 +208,45 @@ def nearest(
     Where the cells hold too few, all are looked at; where the catalogue does, old items follow, the nearest first, and
     at last items that cannot be had.
     """
-    count = 0
-    cells = len(index.centres)
+    cells, count = len(index.centres), 0
+    row = np.empty((1, max(index.signs.shape[1], index.widest)), dtype=np.float32)
     if index.probes < cells:
         probed, likeness = np.empty(index.probes, dtype=np.int32), np.empty(index.probes, dtype=np.float32)
         found = 0
+        _multiply(query, index.signs, index.centre_offsets, row)
         for c in range(cells):
-            score = dot(index.centres[c], query) + index.centre_offsets[c]
-            found = place(probed, likeness, found, c, score)
+            if found < index.probes or row[0, c] > likeness[found - 1]:
+                found = place(probed, likeness, found, c, row[0, c])
         for p in range(index.probes):
-            begin, end = index.starts[probed[p]], index.starts[probed[p] + 1]
-            count = _scan(index, begin, end, query, step, shelf, met, 0, items, scores, count)
+            count = _scan(index, int(probed[p]), query, row, step, shelf, met, 0, items, scores, count)
     if count == items.shape[0]:
         return
     count = 0
     for kind in range(3):
-        if count < items.shape[0]:
-            rest, likeness = items[count:], scores[count:]
-            count += _scan(index, 0, len(index.items), query, step, shelf, met, kind, rest, likeness, 0)
+        rest, likeness, placed = items[count:], scores[count:], 0
+        for cell in range(cells if count < items.shape[0] else 0):
+            placed = _scan(index, cell, query, row, step, shelf, met, kind, rest, likeness, placed)
+        count += placed
+
+
+@bare
+def _multiply(
+    query: NDArray[np.float32], columns: NDArray[np.float32], offsets: NDArray[np.float32], row: NDArray[np.float32]
+) -> None:
+    """Put the scalar products of a query (d,) with columns (d, m), plus their offsets, at the head of the row (1,)."""
+    for j in range(columns.shape[1]):
+        row[0, j] = 0.0
+    for j in range(offsets.shape[0]):
+        row[0, j] = offsets[j]
+    add_products(query.reshape(1, query.shape[0]), columns, row[:, : columns.shape[1]])
 
 
 @bare
 def _scan(
     index: ItemIndex,
-    begin: int,
-    end: int,
+    cell: int,
     query: NDArray[np.float32],
+    row: NDArray[np.float32],
     step: int,
     shelf: Shelf,
     met: NDArray[np.bool_],
@@ -222,14 +255,21 @@ def _scan(
     scores: NDArray[np.float32],
     count: int,
 ) -> int:
-    """Place the items at begin .. end of the index of this `standing` with the user; returns how many are placed."""
-    k = items.shape[0]
-    for row in range(begin, end):
-        score = dot(index.vectors[row], query) + index.offsets[row]
-        if count < k or score >= scores[k - 1]:
-            item = index.items[row]
-            if standing(item, step, shelf, met) == kind:
-                count = place(items, scores, count, item, score)
+    """Place the items of a cell of this `standing` with the user; returns how many are placed. row: scratch."""
+    k, d, begin, near = items.shape[0], query.shape[0], index.starts[cell], row[0]
+    columns = index.columns[index.places[cell] : index.places[cell + 1]]
+    size = index.starts[cell + 1] - begin
+    _multiply(query, columns.reshape(d, columns.shape[0] // d), index.offsets[begin : begin + size], row)
+    for low in range(0, size, LANES):  # most are passed over as one
+        least = scores[k - 1] if count == k else np.float32(-np.inf)
+        worth, group = False, near[low : low + LANES]
+        for t in range(LANES):
+            worth |= group[t] >= least
+        for t in range(low, min(low + LANES, size) if worth else low):
+            if count < k or near[t] >= scores[k - 1]:
+                item = index.items[begin + t]
+                if standing(item, step, shelf, met) == kind:
+                    count = place(items, scores, count, item, near[t])
     return count
 
 

@@ -20,6 +20,7 @@ from zsr_sim.encoders.history import HistoryEncoder, pool, pooled
 from zsr_sim.envs.noise import Purpose, uniform4
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.index import ALWAYS, ItemIndex, Shelf, dot, holds, nearest, neighbours, note, place, standing
+from zsr_sim.generation.search import search
 
 CONTRAST = (0.95, 0.5)  # decay of the lasting and of the recent taste
 _NO_CONTRAST = 1e-6  # a difference of two unit vectors that is nothing but rounding
@@ -79,11 +80,11 @@ class Retrieval:
 
     def nearest(self, queries: NDArray[np.float32], observation: Observation, k: int) -> NDArray[np.int32]:
         """The k new items nearest to each query (n, d), best first, int32 (n, k); a zero query gets popular ones."""
-        out = np.empty((len(queries), k), dtype=np.int32)
-        _nearest(
-            self.index, self.by_rank, queries, observation.steps, self.shelf, observation.histories,
-            observation.shown, out,
-        )  # fmt: skip
+        out, found = np.empty((len(queries), k), dtype=np.int32), np.empty(len(queries), dtype=np.int64)
+        o = observation
+        search(self.index, queries, o.steps, self.shelf, o.histories, o.shown, out, found)
+        if (found < k).any():
+            _complete(self.index, self.by_rank, queries, o.steps, self.shelf, o.histories, o.shown, found, out)
         return out
 
     def read(self, observation: Observation, decay: float = 0.9) -> NDArray[np.float32]:
@@ -195,13 +196,16 @@ def _popular(
 
 
 @batched
-def _nearest(
+def _complete(
     begin: int, end: int, index: ItemIndex, order: NDArray[np.int32], queries: NDArray[np.float32],
     steps: NDArray[np.int64], shelf: Shelf, histories: NDArray[np.int32], shown: NDArray[np.int32],
-    out: NDArray[np.int32],
+    found: NDArray[np.int64], out: NDArray[np.int32],
 ) -> None:  # fmt: skip
+    """Pages (n, k) of those for whom fewer than k items were found: looked for everywhere, or popular ones."""
     met, scores = np.zeros(len(order), dtype=np.bool_), np.empty(out.shape[1], dtype=np.float32)
     for i in range(begin, end):
+        if found[i] == out.shape[1]:
+            continue
         note(met, histories[i], shown[i], True)
         if queries[i].any():
             nearest(index, queries[i], steps[i], shelf, met, out[i], scores)
