@@ -106,7 +106,7 @@ def _whole(size: int) -> int:
 
 @law
 def make_sheet(m: int, length: int) -> Sheet:
-    """For so many sequences of so many items."""
+    """For so many sequences of so many items; zeros where whole vectors are read that may be filled in part."""
     return Sheet(
         np.empty((m, HIDDEN), dtype=np.float32), np.empty((m, HIDDEN), dtype=np.float32),
         np.empty((m, HIDDEN), dtype=np.float32), np.empty((m, HIDDEN), dtype=np.float32),
@@ -115,7 +115,7 @@ def make_sheet(m: int, length: int) -> Sheet:
         np.empty((HOPS, RECENT, HIDDEN), dtype=np.float32),
         np.zeros((HOPS, m, HIDDEN, _whole(length)), dtype=np.float32),
         np.empty((HOPS, m, length, HIDDEN), dtype=np.float32),
-        np.empty((m, _whole(RECENT) + _whole(length)), dtype=np.float32),
+        np.zeros((m, _whole(RECENT) + _whole(length)), dtype=np.float32),
     )  # fmt: skip
 
 
@@ -258,7 +258,7 @@ def _pick(p: F32, luck: float) -> int:
             if so_far >= luck and p[j] > np.float32(0.0):
                 return j
     last = size - 1  # where they add up to a little less than one
-    while last > 0 and p[last] <= np.float32(0.0):
+    while last > 0 and not p[last] > np.float32(0.0):
         last -= 1
     return last
 
@@ -280,6 +280,17 @@ def remember(sheet: Sheet, points: F32, memory: F32, history: I32) -> int:
     for k in range(HIDDEN):
         sheet.state[0, k] = points[history[end - 1], k] if used else np.float32(0.0)
     return int(used)
+
+
+@bare
+def _note(sheet: Sheet, point: F32, memory: F32, r: int, t: int) -> None:
+    """Write down that sequence r goes on with the item of this point (HIDDEN,) and memory (HOPS, 2, HIDDEN)."""
+    for k in range(HIDDEN):
+        sheet.state[r, k] = point[k]
+    for hop in range(HOPS):
+        for k in range(HIDDEN):
+            sheet.own_keys[hop, r, k, t] = memory[hop, 0, k]
+            sheet.own_values[hop, r, t, k] = memory[hop, 1, k]
 
 
 @bare
@@ -326,11 +337,15 @@ def write_all(
         for j in range(size):
             for k in range(HIDDEN):
                 near[k, j] = points[among[i, j], k]
-        left[:, :size], alike[:] = bonus[i], -1.0
+        for r in range(m):
+            for j in range(size):
+                left[r, j], alike[r, j] = bonus[i, j], np.float32(-1.0)
         for t in range(length):
             if t == 0:  # before the noise, all sequences begin alike
                 tell_points(body, sheet, used, t, 1)
-                sheet.normed[1:] = sheet.normed[0]
+                for r in range(1, m):
+                    for k in range(HIDDEN):
+                        sheet.normed[r, k] = sheet.normed[0, k]
             else:
                 tell_points(body, sheet, used, t, m)
             _score(sheet, near, left, logits)
@@ -342,10 +357,6 @@ def write_all(
                 pick = _pick(p, luck[i, r, t])
                 item, left[r, pick] = among[i, pick], -np.inf
                 out[i, r, t], log_p[i, r, t] = item, math.log(p[pick])
-                sheet.state[r] = points[item]
-                for hop in range(HOPS):
-                    for k in range(HIDDEN):
-                        sheet.own_keys[hop, r, k, t] = memory[item, hop, 0, k]
-                        sheet.own_values[hop, r, t, k] = memory[item, hop, 1, k]
+                _note(sheet, points[item], memory[item], r, t)
                 if diversity:
                     _compare(vectors, item, among[i], alike[r])
