@@ -16,6 +16,7 @@ from tests.small_data import ASSIGNMENTS, write_items, write_log
 from zsr_sim.cli import app
 from zsr_sim.cli_parts import repeat_flags
 from zsr_sim.commands import comparing
+from zsr_sim.config import Settings
 from zsr_sim.encoders.cards import FOLDER_VARIABLE
 from zsr_sim.envs.worlds import WORLDS
 from zsr_sim.runs import read_manifest, read_metrics
@@ -356,6 +357,11 @@ def test_lists_name_what_there_is() -> None:
     assert list(envs) == [*ids, *(f"world {name}" for name in WORLDS)]
     assert all(envs.values())
     assert zsr_sim("list", "data").stdout.startswith("films  ")
+    settings = json.loads(zsr_sim("list", "settings", "--json").stdout)
+    assert settings["world.horizon"] == "20: Pages after which a visit is cut off."
+    assert settings["world.boredom_sd"] == "0.4: spread of boredom over users"
+    tree = Settings().model_dump()
+    assert list(settings) == [f"{section}.{name}" for section, values in tree.items() for name in values]
 
 
 @pytest.mark.parametrize(
@@ -387,6 +393,14 @@ def test_the_program_itself_exits_with_2_and_no_traceback(project: Path) -> None
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == "zsr-sim: no built-in data set and no folder 'film'; did you mean 'films'?\n"
+
+
+def test_letters_that_the_terminal_has_not_are_written_as_escapes(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item_id,title,名\n1,a lamp,x\n", encoding="utf-8")
+    command = [sys.executable, "-m", "zsr_sim", "data", "check", str(tmp_path)]
+    plain = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, cwd=project, env=plain, capture_output=True, text=True, check=True)
+    assert r"note: columns beside the text: '\u540d'" in done.stdout
 
 
 def test_every_command_explains_itself() -> None:

@@ -20,6 +20,14 @@ def test_a_missing_data_set_is_told_in_a_line(
     assert capsys.readouterr().err == "zsr-sim: no built-in data set and no folder 'nothere'\n"
 
 
+@pytest.mark.parametrize("wrong", [("--users", "1"), ("--seeds", "-1")])
+def test_wrong_numbers_are_told(wrong: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        ablate(["--data", "nothere", *wrong])
+    assert stop.value.code == 2
+    assert f"{wrong[0]} must be {0 if wrong[0] == '--seeds' else 2} or more, got {wrong[1]}" in capsys.readouterr().err
+
+
 def test_what_is_counted(tmp_path: Path) -> None:
     with at(tmp_path):
         found = promises(repetitions=2 * LOOKS, users=40)

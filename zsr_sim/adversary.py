@@ -114,6 +114,8 @@ def main(arguments: list[str]) -> None:
     chosen = parser.parse_args(arguments)
     if min(chosen.seeds) < 0:
         parser.error(f"--seeds must be 0 or more, got {min(chosen.seeds)}")
+    if chosen.users < 2:
+        parser.error(f"--users must be 2 or more, got {chosen.users}")
     with told_in_a_line():
         settings = load_settings(None, chosen.assignments)
         for seed in chosen.seeds:

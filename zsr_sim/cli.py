@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +46,7 @@ app.add_typer(
     help="Hold a strategy or a world against a log: ranking | policy | realism | encoders.",
 )
 app.add_typer(data_app, name="data", help="Data sets: check | describe | fetch | enrich.")
-app.add_typer(list_app, name="list", help="What there is: agents | envs | data | histories.")
+app.add_typer(list_app, name="list", help="What there is: agents | envs | data | histories | settings.")
 
 
 @app.callback(invoke_without_command=True)
@@ -296,4 +298,7 @@ def main() -> None:
     # Before torch and numba load their OpenMP: threads that wait must not spin, or training takes seven times as long
     # on a machine where other programs run, too (measured: 207 s against 28 s).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):  # titles hold letters that not every terminal's encoding has
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="zsr-sim")

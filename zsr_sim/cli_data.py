@@ -101,6 +101,14 @@ def list_data(as_json: Json = False) -> None:
     say_names(known() | {f"a folder: {name}": files for name, files in layouts().items()}, as_json)
 
 
+@list_app.command("settings")
+def list_settings(as_json: Json = False) -> None:
+    """What --set and --config take: each name with its default, and what it is."""
+    from zsr_sim.config import known_settings
+
+    say_names(known_settings(), as_json)
+
+
 @list_app.command("histories")
 def list_histories(as_json: Json = False) -> None:
     """What can read a user's history, by the names that --set history.encoder=... takes."""

@@ -88,8 +88,11 @@ Data = Annotated[str, typer.Option("--data", help="films, books, or a folder (it
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="of what is learned and of the luck that users meet")]
 Users = Annotated[int, typer.Option(min=2, help="visits per strategy, of users never trained on")]
 Encoder = Annotated[str | None, typer.Option(help="a hub id or a folder of a language model [default: built in]")]
-Config = Annotated[Path | None, typer.Option(help="settings, a YAML file", show_default=False)]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE ...", help="settings, after --config")]
+Config = Annotated[Path | None, typer.Option(help="settings, a YAML file; zsr-sim list settings", show_default=False)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE ...", help="after --config; zsr-sim list settings"),
+]
 WorldName = Annotated[
     str | None,
     typer.Option("--world", help="a named world: zsr-sim list envs [default: standard]", show_default=False),

@@ -260,6 +260,16 @@ class Settings(_Strict):
     oracle: OracleSettings = OracleSettings()  # type: ignore[call-arg]
 
 
+def known_settings() -> dict[str, str]:
+    """Every setting by the name that --set takes, with its default and what it is, for a person."""
+    found = {}
+    for section, chosen in Settings():
+        for name, field in type(chosen).model_fields.items():
+            words = " ".join((field.description or f"spread of {name.removesuffix('_sd')} over users").split())
+            found[f"{section}.{name}"] = f"{getattr(chosen, name)}: {words}"
+    return found
+
+
 def load_settings(
     config: Path | None = None, assignments: list[str] | None = None, world: str | None = None
 ) -> Settings:

@@ -163,6 +163,14 @@ def test_a_plan_is_kept_in_repetition() -> None:
     assert "b: 300 users will find a difference of " in plan_words({"b": planned})[0]
 
 
+def test_a_plan_says_so_where_nobody_differed() -> None:
+    pilot = {name: visits(np.arange(40.0)) for name in "ab"}
+    assert plan_words(plan(pilot, "a", 300)) == [
+        "b: earned the same as the baseline from all 40 users so far; what difference more users will find cannot be "
+        "told"
+    ]
+
+
 def test_a_plan_for_several_candidates_pays_for_holm() -> None:
     pilot = {name: visits(np.random.default_rng(k).normal(5, 1, 1000)) for k, name in enumerate("abc")}
     alone = plan({name: pilot[name] for name in "ab"}, "a", 500)["b"]["minimum_detectable_effect"]
