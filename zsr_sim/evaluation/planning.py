@@ -54,8 +54,8 @@ def plan_words(planned: Mapping[str, Mapping[str, Any]]) -> list[str]:
         relative, effect = found["relative"], found["minimum_detectable_effect"]
         if effect == 0.0:
             lines.append(
-                f"{name}: earned the same as the baseline from all {found['pilot_users']:,} users so far; what difference "
-                "more users will find cannot be told"
+                f"{name}: earned the same as the baseline from all {found['pilot_users']:,} users so far; what "
+                "difference more users will find cannot be told"
             )
             continue
         size = f"{100 * relative:.1f} %" if relative is not None else f"{effect:.2g} per visit"
