@@ -266,3 +266,13 @@ def test_every_strategy_has_a_line_of_its_own_and_many_names_stand_beside_the_cu
     assert inside is not None
     assert beside.get_window_extent().x0 >= warm.get_window_extent().x1
     assert inside.get_window_extent().x1 <= cold.get_window_extent().x1
+
+
+def test_a_short_axis_of_precision_has_plain_numbers(tmp_path: Path, drawn: list[Figure]) -> None:
+    protocol = _protocol("a")
+    protocol["agents"]["a"]["curves"]["precision_recall"]["precision"] = [0.12, 0.08]
+    ranking_curves({"cold": protocol}, tmp_path / "a.png")
+    axis = drawn[0].axes[1].yaxis
+    labels = [tick.label1.get_text() for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())]
+    assert "0.1" in labels
+    assert not any("math" in label for label in labels)

@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from zsr_sim.reporting.style import BASELINES, BLUE, GREY, STYLE, new_figure, save, short
 
@@ -46,10 +47,12 @@ def _finish_roc(axes: Axes, title: str) -> None:
 
 def _finish_precision_recall(axes: Axes, users: int, trials: int) -> None:
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(lambda precision, _: f"{precision:g}")  # the default needs mathematical text
+    axes.yaxis.set_minor_formatter(NullFormatter())
     title = f"{users:,} users, {trials:,} hidden items"
     axes.set(xlabel="recall", ylabel="precision (log scale)", xlim=(0, 1), title=title)
-    _legend(axes, "upper right", "area under the curve")
+    _legend(axes, "best", "area under the curve")
 
 
 def _legend(axes: Axes, inside: str, title: str) -> None:
