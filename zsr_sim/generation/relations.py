@@ -23,7 +23,7 @@ N_READ = N_RELATIONS + 1 + len(COMPOSED)
 """What a policy reads of a page: its relations, the clicks per item that the click model expects, 0 where none was
 asked, and which of COMPOSED it is."""
 N_CONTEXT = 3
-_KINDS = np.eye(len(SOURCES), dtype=np.float32)
+_PROPOSERS, _KINDS = len(PROPOSERS), len(SOURCES)
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,9 @@ class Relations:
 
 def relate(observation: Observation, candidates: Candidates, retrieval: Retrieval) -> Relations:
     """Relate each candidate page to its user; a row depends on that user alone, whatever the batch."""
-    lasting, recent = tastes(observation, retrieval)
-    n, count, slate = candidates.items.shape
-    means = np.empty((n, count, retrieval.vectors.shape[1]), dtype=np.float32)
-    cosines = np.empty((n, count, N_COSINES), dtype=np.float32)
-    _relate(
-        retrieval.vectors, observation.histories, candidates.items, np.array(_LAST), lasting, recent, means, cosines
-    )
-    bounded = np.clip(cosines, -1, 1)  # rounding takes cosines of unit vectors past 1
-    levels = np.stack([candidates.plausibility, retrieval.appeal[candidates.items].mean(axis=2)], axis=2)
-    kinds = _KINDS[candidates.sources, : len(PROPOSERS)]  # (n, candidates, proposers)
-    scalars = np.concatenate([bounded, levels, kinds], axis=2)
-    return Relations(lasting, recent, means, scalars, context(observation, slate))
+    lasting, recent, means, read = _read(observation, candidates, retrieval)
+    scalars = np.ascontiguousarray(read[:, :, :N_RELATIONS])
+    return Relations(lasting, recent, means, scalars, context(observation, candidates.items.shape[2]))
 
 
 def relations(
@@ -70,10 +61,24 @@ def relations(
     Relations only, no coordinates of the item space: what is learned on one catalogue holds on another, and it is
     learned faster (films, 41 updates: return +26 % over `similarity`, with products of coordinates beside them 0 %).
     """
-    related = relate(observation, candidates, retrieval)
+    return _read(observation, candidates, retrieval)[3], context(observation, candidates.items.shape[2])
+
+
+def _read(
+    observation: Observation, candidates: Candidates, retrieval: Retrieval
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Lasting and recent taste, the pages' means, as in `Relations`, and what a policy reads of them."""
+    lasting, recent = tastes(observation, retrieval)
+    n, count, _ = candidates.items.shape
+    means = np.empty((n, count, retrieval.vectors.shape[1]), dtype=np.float32)
+    read = np.empty((n, count, N_READ), dtype=np.float32)
     expected = np.zeros(candidates.sources.shape, np.float32) if candidates.expected is None else candidates.expected
-    composed = _KINDS[candidates.sources, len(PROPOSERS) :]  # (n, candidates, kinds)
-    return np.concatenate([related.scalars, expected[:, :, None], composed], axis=2), related.context
+    _relate(retrieval.vectors, observation.histories, candidates.items, np.array(_LAST), lasting, recent, means, read)
+    _tell(
+        candidates.items, np.ascontiguousarray(candidates.sources), candidates.plausibility, expected,
+        retrieval.appeal, read,
+    )  # fmt: skip
+    return lasting, recent, means, read
 
 
 def tastes(observation: Observation, retrieval: Retrieval) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -115,6 +120,25 @@ def _context(
 
 
 @batched
+def _tell(
+    begin: int, end: int, items: NDArray[np.int32], sources: NDArray[np.int8], plausibility: NDArray[np.float32],
+    expected: NDArray[np.float32], appeal: NDArray[np.float32], out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Bound the cosines of each page in `out` (n, candidates, N_READ), and put what else is read of it after them."""
+    for i in range(begin, end):
+        for c in range(items.shape[1]):
+            row, total = out[i, c], np.float32(0.0)
+            for k in range(N_COSINES):  # rounding takes cosines of unit vectors past 1
+                row[k] = min(max(row[k], np.float32(-1.0)), np.float32(1.0))
+            for item in items[i, c]:
+                total += appeal[item]
+            row[N_COSINES], row[N_COSINES + 1] = plausibility[i, c], total / items.shape[2]
+            for k in range(_KINDS):
+                row[N_COSINES + 2 + k + (k >= _PROPOSERS)] = sources[i, c] == k
+            row[N_RELATIONS] = expected[i, c]
+
+
+@batched
 def _relate(
     begin: int, end: int,
     vectors: NDArray[np.float32], histories: NDArray[np.int32], items: NDArray[np.int32], lasts: NDArray[np.int64],
@@ -122,6 +146,7 @@ def _relate(
 ) -> None:  # fmt: skip
     """The mean vector of each page, and its cosines in the order of `Relations.scalars`."""
     slate, d, length = items.shape[2], vectors.shape[1], histories.shape[1]
+    share = np.float32(1.0 / slate)
     for i in range(begin, end):
         past = min(lasts[0], (histories[i] >= 0).sum())
         against, cosines = np.empty((past + 2, d), dtype=np.float32), np.empty(past + 2, dtype=np.float32)
@@ -136,14 +161,14 @@ def _relate(
             for j in range(slate):
                 item = items[i, c, j]
                 for k in range(d):
-                    mean[k] += vectors[item, k] / slate
+                    mean[k] += vectors[item, k] * share
                 compare(against, vectors, item, cosines)
                 for view in range(2):
-                    row[2 * view] += cosines[past + view] / slate
+                    row[2 * view] += cosines[past + view] * share
                     row[2 * view + 1] = max(row[2 * view + 1], cosines[past + view])
                 for window in range(len(lasts)):
                     best = np.float32(-1.0)
                     for back in range(min(past, lasts[window])):
                         best = max(best, cosines[back])
-                    row[4 + window] += best / slate
+                    row[4 + window] += best * share
             row[4 + len(lasts)] = dot(mean, mean)
