@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zsr_sim.config import MADE_UP, POOLED, HistorySettings, WorldSettings
 from zsr_sim.datasets import Dataset, load
 from zsr_sim.encoders.cache import EncodeReport, VectorCache, encode_texts
-from zsr_sim.encoders.features import features_of
+from zsr_sim.encoders.features import Features, FeatureSpace, features_of
 from zsr_sim.encoders.histories import Items, make_history
 from zsr_sim.encoders.space import ItemSpace, unit
 from zsr_sim.encoders.text import TextEncoder, load_encoder
@@ -28,6 +28,7 @@ from zsr_sim.envs.population import FittedPopulation, MadeUpPopulation, Populati
 from zsr_sim.envs.world import World
 from zsr_sim.errors import InputError
 from zsr_sim.generation.index import Shelf
+from zsr_sim.generation.networks import HIDDEN
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import training_log
 from zsr_sim.interactions import Interactions, id_keys
@@ -112,6 +113,12 @@ class Scene:
         popularity = np.bincount(log.items, minlength=len(self.vectors)).astype(np.float32)
         retrieval = Retrieval(self.vectors, popularity, shelf=self.retrieval.shelf)
         return replace(self, log=log, retrieval=retrieval, history=POOLED)
+
+    def told(self, space: FeatureSpace | None = None) -> Scene:
+        """The same scene where a generator reads meaning and words of texts; space: None fits one to them."""
+        texts, vectors = self.dataset.catalogue.texts, self.text_vectors
+        features = Features.of(texts, vectors, space or FeatureSpace.fit(texts, vectors, HIDDEN))
+        return replace(self, retrieval=self.retrieval.told_by(features))
 
     def reading(self, history: HistorySettings, tensors: Mapping[str, Tensor] | None = None) -> Scene:
         """The same scene where histories are read in this way, which learns from the scene's log where it learns.

@@ -26,6 +26,7 @@ from zsr_sim.agents.sb3_algorithms import ENVIRONMENTS
 from zsr_sim.agents.scoring import CandidateScorer
 from zsr_sim.agents.stable_baselines import StableBaselines, StableBaselinesTrainer, environment_of
 from zsr_sim.config import Settings
+from zsr_sim.encoders.features import FeatureSpace
 from zsr_sim.encoders.space import ItemSpace
 from zsr_sim.envs.stage import Stage
 from zsr_sim.errors import InputError
@@ -34,7 +35,7 @@ from zsr_sim.generation.batches import Batch
 from zsr_sim.generation.candidates import CandidateSource, RetrievalCandidates
 from zsr_sim.generation.clicks import ClickModel, ClickTrainer
 from zsr_sim.generation.composed import ComposedCandidates
-from zsr_sim.generation.gan import Drawing, GeneratedCandidates, SequenceGan
+from zsr_sim.generation.gan import Drawing, GeneratedCandidates, SequenceGan, item_table
 from zsr_sim.generation.networks import RECENT, Discriminator, Generator
 from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.generation.sequences import Sequences, continuations, last_pages, stretches
@@ -135,6 +136,7 @@ def train_policy_gradient(
         return train_top_k(POLICY_GRADIENT, scene, settings, seed, report, progress)
     gan_trainer, figures = None, {}
     if settings.generator.candidates:
+        scene = scene.told()
         gan_trainer, figures["generator"] = _train_generator(scene, settings, seed, report, progress)
     policy, clicks, figures["policy"] = _train_policy(scene, settings, seed, gan_trainer, report, progress, figures)
     gan = None if gan_trainer is None else gan_trainer.gan
@@ -169,6 +171,7 @@ def _require_gan(scene: Scene, settings: Settings) -> None:
 
 
 def _train_gan(scene: Scene, settings: Settings, seed: int, report: OnProgress, _: Progress) -> Trained:
+    scene = scene.told()
     trainer, figures = _train_generator(scene, settings, seed, report, Progress())
     return Trained(
         Gan(_written(trainer.gan, scene.retrieval, settings)),
@@ -180,6 +183,7 @@ def _train_gan(scene: Scene, settings: Settings, seed: int, report: OnProgress, 
 
 def train_gans(scene: Scene, settings: Settings, seed: int) -> tuple[Gan, Gan, Batch]:
     """`gan` of one training, before and after its adversarial steps, and what was held out of it."""
+    scene = scene.told()
     trainer, _ = _train_generator(scene, settings, seed, _tell_nobody, Progress())
     before, after = (Gan(_written(g, scene.retrieval, settings)) for g in (trainer.before_adversary, trainer.gan))
     return before, after, trainer.held_out
@@ -300,6 +304,8 @@ def load_trained(folder: Path, name: str, scene: Scene) -> Agent:
             space.project(scene.text_vectors), scene.retrieval.popularity, shelf=scene.retrieval.shelf
         )
         scene = dataclasses.replace(scene, space=space, vectors=retrieval.vectors, retrieval=retrieval)
+        if "features" in meta:
+            scene = scene.told(FeatureSpace.restore(under("features", tensors), meta["features"]))
         scene = scene.reading(settings.history, under("history", tensors))
         return learners()[meta["kind"]].restore(tensors, meta, settings, scene)
     except (KeyError, ValidationError, RuntimeError) as error:
@@ -331,8 +337,9 @@ def _restore_stable_baselines(
 
 def restore_gan(tensors: dict[str, Tensor], gate: float, scene: Scene) -> SequenceGan:
     """The GAN of a checkpoint, for any catalogue: items that it learned from keep their residuals, others have none."""
-    keys, dimensions = tensors["items.keys"], scene.vectors.shape[1]
-    gan = SequenceGan(Generator(dimensions, len(keys)), Discriminator(dimensions), gate)
+    keys, table = tensors["items.keys"], item_table(scene.retrieval)
+    generator = Generator(table.texts.shape[1], len(keys))
+    gan = SequenceGan(generator, Discriminator(table.vectors.shape[1]), gate)
     gan.generator.load_state_dict(under("generator", tensors))
     gan.discriminator.load_state_dict(under("discriminator", tensors))
     return gan.moved(_rows(keys, scene))

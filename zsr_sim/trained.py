@@ -94,15 +94,17 @@ def item_keys(catalogue: Catalogue) -> NDArray[np.int64]:
 
 
 def space_tensors(scene: Scene) -> dict[str, Tensor]:
-    """The item space that the strategy sees texts in, and what its history encoder has learned."""
-    reader = scene.retrieval.history
+    """The spaces that the strategy sees texts in, and what its history encoder has learned."""
+    reader, features = scene.retrieval.history, scene.retrieval.features
     learned = {f"history.{k}": v for k, v in reader.tensors().items()} if isinstance(reader, AttentionHistories) else {}
-    return {"space.components": torch.from_numpy(scene.space.components)} | learned
+    told = {} if features is None else {f"features.{k}": v for k, v in features.space.tensors().items()}
+    return {"space.components": torch.from_numpy(scene.space.components)} | learned | told
 
 
 def facts(kind: str, scene: Scene, settings: Settings, seed: int) -> dict[str, Any]:
     """What every checkpoint tells; JSON."""
-    return {
+    features = scene.retrieval.features
+    return ({} if features is None else {"features": features.space.facts()}) | {
         "kind": kind,
         "seed": seed,
         "data": scene.dataset.catalogue.name,

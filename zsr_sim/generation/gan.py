@@ -31,7 +31,10 @@ _LEFT_OUT = 1e3  # logits, far more than any two items differ by
 
 def item_table(retrieval: Retrieval, dtype: torch.dtype = torch.float32) -> ItemTable:
     """The catalogue of a retrieval, in the precision of the networks that read it."""
-    return ItemTable(torch.from_numpy(retrieval.vectors).to(dtype), torch.from_numpy(retrieval.appeal).to(dtype))
+    features = None if retrieval.features is None else torch.from_numpy(retrieval.features.values).to(dtype)
+    return ItemTable(
+        torch.from_numpy(retrieval.vectors).to(dtype), torch.from_numpy(retrieval.appeal).to(dtype), features
+    )
 
 
 def pooled_views(histories: NDArray[np.int32], table: ItemTable) -> Tensor:

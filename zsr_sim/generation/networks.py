@@ -28,10 +28,17 @@ class ItemTable:
     """What the networks are told of a catalogue.
 
     vectors: (n_items, d), unit length. appeal: (n_items,), popularity on a log scale, 0 .. 1; 0 for cold items.
+    features: (n_items, e), what the generator reads of each text (`encoders/features.py`); None: the vectors.
     """
 
     vectors: Tensor
     appeal: Tensor
+    features: Tensor | None = None
+
+    @property
+    def texts(self) -> Tensor:
+        """What the generator reads of the items' texts, (n_items, e)."""
+        return self.vectors if self.features is None else self.features
 
 
 class Items(NamedTuple):
@@ -131,8 +138,10 @@ class Generator(nn.Module):
 
         Raises InputError where the residuals are of a catalogue of another size.
         """
-        scale = table.vectors.shape[1] ** 0.5  # brings the entries of unit vectors to a standard deviation of about 1
-        points = self.text(table.vectors) + self.more(scale * table.vectors)
+        texts = table.texts
+        # The first HIDDEN have length 1 together: this brings their entries to a standard deviation of about 1.
+        scale = min(texts.shape[1], HIDDEN) ** 0.5
+        points = self.text(texts) + self.more(scale * texts)
         bias = self.appeal_weight * (table.appeal if keep is None else table.appeal * keep)
         if len(self.residual):
             if len(self.residual) != len(table.vectors):

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from zsr_sim.compiled import batched, law
+from zsr_sim.encoders.features import Features
 from zsr_sim.encoders.history import HistoryEncoder, pool, pooled
 from zsr_sim.envs.noise import Purpose, uniform4
 from zsr_sim.envs.observation import Observation
@@ -35,7 +36,8 @@ class Retrieval:
     vectors: float32 (n_items, d), unit length. popularity: float32 (n_items,), how often each was consumed, >= 0.
     appeal: float32 (n_items,), popularity on a log scale, 0 .. 1; 0 for an item that no log has seen. Up to `EXACT`
     items (`index.py`) every search is exact. history (`read_by`): what reads the users' histories; None for their
-    pooled mean, the decay that each strategy asks for. shelf: when items can be had, where they come and go.
+    pooled mean, the decay that each strategy asks for. shelf: when items can be had, where they come and go. features
+    (`told_by`): what a generator reads of the items' texts; None for the vectors.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Retrieval:
         self.vectors = vectors
         self.popularity = popularity
         self.history: HistoryEncoder | None = None
+        self.features: Features | None = None
         self.shelf = shelf
         counts = np.log1p(popularity)
         self.appeal = np.asarray(counts / max(float(counts.max()), 1e-12), dtype=np.float32)
@@ -68,6 +71,12 @@ class Retrieval:
         """The same catalogue, and what is known of it already, where histories are read in another way."""
         other = copy.copy(self)
         other.history = history
+        return other
+
+    def told_by(self, features: Features) -> Retrieval:
+        """The same catalogue, and what is known of it already, where a generator reads these features."""
+        other = copy.copy(self)
+        other.features = features
         return other
 
     def similarity(self, queries: NDArray[np.float32]) -> torch.Tensor:

@@ -87,7 +87,8 @@ class GanTrainer:
         self._known, self._share = counts > 0, counts / counts.sum()
         with torch.random.fork_rng(devices=[]):  # torch initialises weights from its global state only
             torch.manual_seed(seed)
-            self.gan = SequenceGan(Generator(d, n_items, _DROPOUT), Discriminator(d))
+            generator = Generator(self.table.texts.shape[1], n_items, _DROPOUT)
+            self.gan = SequenceGan(generator, Discriminator(d))
             self._luck = torch.get_rng_state()
         self.gan.generator.eval()
         self._pre_trained = copy.deepcopy(self.gan.generator)  # what feedback is held to
