@@ -1,9 +1,12 @@
 """Meaning and words on common axes, by hand."""
 
+import json
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from zsr_sim.encoders.features import features_of
+from zsr_sim.encoders.features import FeatureSpace, features_of
 from zsr_sim.encoders.space import ItemSpace, unit
 
 TEXTS = ["heat crime", "casino crime", "rose garden", "tulip garden"]
@@ -39,3 +42,29 @@ def test_leading_axes_have_length_one_and_zeros_fill_up(n: int, dimensions: int,
     np.testing.assert_allclose(np.linalg.norm(places[:, :dimensions], axis=1), 1, rtol=1e-5)
     widths = (places**2).sum(axis=0)
     assert widths[:3].min() > widths[min(columns, n) - 4 : min(columns, n) - 1].max()
+
+
+def test_another_catalogue_on_the_same_axes() -> None:
+    """What the first catalogue's own features are, it says again; a text without known words has its meaning only."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(4, 5)).astype(np.float32)
+    space = FeatureSpace.fit(TEXTS, vectors, 2)
+    np.testing.assert_array_equal(space.project(TEXTS, vectors), features_of(TEXTS, vectors, 2)[:, : len(space.axes)])
+    np.testing.assert_array_equal(
+        space.project(["new", "words", "say", "nothing"], vectors), _of_meaning(space, vectors)
+    )
+    np.testing.assert_array_equal(space.project(TEXTS[::-1], vectors[::-1])[::-1], space.project(TEXTS, vectors))
+
+
+def _of_meaning(space: FeatureSpace, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    centred = unit(unit(vectors.astype(np.float64)) - unit(vectors.astype(np.float64)).mean(axis=0)) / np.sqrt(2)
+    places = (centred - centred.mean(axis=0)) @ space.axes[:, :5].T.astype(np.float64)
+    return np.asarray(places / np.linalg.norm(places[:, :2], axis=1, keepdims=True), dtype=np.float32)
+
+
+def test_a_space_is_read_back_as_it_was() -> None:
+    vectors = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    space = FeatureSpace.fit(TEXTS, vectors, 2)
+    again = FeatureSpace.restore(space.tensors(), json.loads(json.dumps(space.facts())))
+    np.testing.assert_array_equal(again.project(TEXTS, vectors), space.project(TEXTS, vectors))
+    assert again.facts() == {"words": ["crime", "garden"], "dimensions": 2}
