@@ -115,7 +115,12 @@ class Scene:
         return replace(self, log=log, retrieval=retrieval, history=POOLED)
 
     def told(self, space: FeatureSpace | None = None) -> Scene:
-        """The same scene where a generator reads meaning and words of texts; space: None fits one to them."""
+        """The same scene where a generator reads meaning and words of the items' texts; space: None fits one to them.
+
+        Without a log it reads vectors alone: the tastes of made-up users have nothing to do with words.
+        """
+        if space is None and self.dataset.interactions is None:
+            return self
         texts, vectors = self.dataset.catalogue.texts, self.text_vectors
         features = Features.of(texts, vectors, space or FeatureSpace.fit(texts, vectors, HIDDEN))
         return replace(self, retrieval=self.retrieval.told_by(features))
