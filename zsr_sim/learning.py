@@ -338,8 +338,7 @@ def _restore_stable_baselines(
 def restore_gan(tensors: dict[str, Tensor], gate: float, scene: Scene) -> SequenceGan:
     """The GAN of a checkpoint, for any catalogue: items that it learned from keep their residuals, others have none."""
     keys, table = tensors["items.keys"], item_table(scene.retrieval)
-    generator = Generator(table.texts.shape[1], len(keys))
-    gan = SequenceGan(generator, Discriminator(table.vectors.shape[1]), gate)
+    gan = SequenceGan(Generator(table.texts.shape[1], len(keys)), Discriminator(table.vectors.shape[1]), gate)
     gan.generator.load_state_dict(under("generator", tensors))
     gan.discriminator.load_state_dict(under("discriminator", tensors))
     return gan.moved(_rows(keys, scene))

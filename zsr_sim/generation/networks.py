@@ -96,7 +96,8 @@ class Hop(nn.Module):
 class Generator(nn.Module):
     """Writes a sequence of points; an item is drawn near each point by softmax over the catalogue.
 
-    item[i] = A x[i] + MLP(sqrt(d) x[i]) + residual[i]; bias[i] = w appeal[i] + residual_bias[i];
+    item[i] = A x[i] + MLP(sqrt(d) x[i]) + residual[i]; bias[i] = w appeal[i] + residual_bias[i]; x[i]: what the item's
+    text tells (`ItemTable.texts`), d: how many of its dimensions have length 1 together, at most HIDDEN;
     state[t] = item[t] after two hops of attention over item[<= t] (as in end-to-end memory networks, Sukhbaatar et al.
     2015: what is remembered are the items, not earlier states, so keys and values of a catalogue are computed once);
     point[t] = norm(state[t]) + C noise; logits of the item after t: point[t] . item[i] + bias[i].
