@@ -93,9 +93,19 @@ def shifted(share: float, logits: float) -> float:
 
 
 @law
-def return_hazard(satisfaction: float, rate: float, slope: float) -> float:
-    """Probability of coming back on a day away: log-odds of `rate` plus slope * (satisfaction - 1/2)."""
-    return shifted(rate, slope * (satisfaction - 0.5))
+def moods(radius: float, angle: float) -> tuple[float, float]:
+    """Two standard normals from two uniforms in (0, 1) (Box and Muller 1958): of a session, and of the absence after.
+
+    A hazard that is drawn anew for each time makes what has lasted likely to last (`hazards.py`).
+    """
+    length, turn = math.sqrt(-2.0 * math.log(radius)), 2.0 * math.pi * angle
+    return length * math.cos(turn), length * math.sin(turn)
+
+
+@law
+def return_hazard(satisfaction: float, rate: float, slope: float, mood: float) -> float:
+    """Probability of coming back on a day away: log-odds of `rate` plus slope * (satisfaction - 1/2) + mood, logits."""
+    return shifted(rate, slope * (satisfaction - 0.5) + mood)
 
 
 @law

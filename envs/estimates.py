@@ -63,10 +63,3 @@ def logistic(
     scores = np.zeros((group.max() + 1, x.shape[1]))
     np.add.at(scores, group, x * (y - p)[:, None])
     return Weights(found.x, np.sqrt(np.diag(bread @ scores.T @ scores @ bread)))
-
-
-def ratio(events: NDArray[np.float64], trials: NDArray[np.float64]) -> tuple[float, float]:
-    """Events per trial over all users, and its standard error with users independent; events and trials: (users,)."""
-    rate = float(events.sum() / trials.sum())
-    left = events - rate * trials
-    return rate, float(np.sqrt((left**2).sum()) / trials.sum())

@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from zsr_sim.envs.estimates import Estimate, Weights, logistic, ratio
+from zsr_sim.envs.estimates import Estimate, Weights, logistic
+from zsr_sim.envs.hazards import Durations, fit_hazard
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.rhythm import DAY, Sessions, sessions_of
 from zsr_sim.envs.tastes import TasteModel
@@ -16,6 +18,7 @@ from zsr_sim.interactions import Interactions
 
 _CONTROLS, _OWN = 20, 5  # of the last item: items of the catalogue, and items consumed before
 _ONE_CLICK = 0.5  # satisfaction where every page brings one item (`dynamics.page_success`)
+_HABITS = ("leave_bias", "leave_mood", "return_rate", "return_mood", "repeat_penalty", "boredom")
 _RATED = "default: ratings are given afterwards, they do not show the visit"
 
 
@@ -24,39 +27,53 @@ def habits(
 ) -> dict[str, Estimate]:
     """Leaving, coming back and repeats; `last`: int64 (people,), the row of each person's last interaction.
 
-    leave_bias: sessions end after an item with the frequency that the log shows, if a page brings one item.
-    return_rate: share of days away on which users come back, those who never did being away until the log's end.
-    repeat_penalty: see `_repeats`. Boredom keeps its default: a log of what users chose by themselves holds runs on one
-    subject, and does not tell who was tired of it.
+    leave_bias, leave_mood: how many items sessions have, if a page brings one item (`fit_hazard`). return_rate,
+    return_mood: on which day away users came back, those who never did being away until the log's end. repeat_penalty:
+    see `_repeats`. Boredom keeps its default: a log of what users chose by themselves holds runs on one subject, and
+    does not tell who was tired of it.
     """
     if not np.isnan(log.ratings).all():
-        return {n: Estimate(n, 0.0, None, _RATED) for n in ("leave_bias", "return_rate", "repeat_penalty", "boredom")}
+        return {n: Estimate(n, 0.0, None, _RATED) for n in _HABITS}
     sessions = sessions_of(log)
-    return _leaving(log, sessions, traits) | _returning(log, sessions) | _repeats(log, last, weights, model, seed)
+    come_and_go = _leaving(sessions, traits) | _returning(log, sessions, traits)
+    return come_and_go | _repeats(log, last, weights, model, seed)
 
 
-def _leaving(log: Interactions, sessions: Sessions, traits: Traits) -> dict[str, Estimate]:
-    ends = np.bincount(sessions.users, minlength=log.n_users).astype(np.float64)
-    share, error = ratio(ends, np.bincount(log.users, minlength=log.n_users).astype(np.float64))
-    share = min(share, 1 - 1e-3)  # where nobody ever takes two items
-    value = math.log(share / (1 - share)) + traits.leave_slope * _ONE_CLICK
-    how = "share of items after which a session ends, if a page brings one item"
-    return {"leave_bias": Estimate("leave_bias", value, error / (share * (1 - share)), how)}
+def _leaving(sessions: Sessions, traits: Traits) -> dict[str, Estimate]:
+    found = fit_hazard(stays(sessions))
+    value = float(found.values[0]) + traits.leave_slope * _ONE_CLICK
+    how = "how many items sessions have, if a page brings one item"
+    leave = Estimate("leave_bias", value, float(found.errors[0]), how)
+    return {"leave_bias": leave, "leave_mood": _mood("leave_mood", found, traits.leave_bias_sd, how)}
 
 
-def _returning(log: Interactions, sessions: Sessions) -> dict[str, Estimate]:
-    returned = ~np.isnan(sessions.gaps)
-    last = np.flatnonzero(np.append(np.diff(sessions.users) > 0, True))
-    away = (log.timestamps.max() - log.timestamps[sessions.starts[1:][last] - 1]) / DAY  # (users with sessions,)
-    days = np.zeros(log.n_users)
-    np.add.at(days, sessions.users[returned], np.ceil(sessions.gaps[returned]))
-    np.add.at(days, sessions.users[last], np.ceil(away))
-    if days.sum() == 0:
-        return {}
-    rate, error = ratio(
-        np.bincount(sessions.users[returned], minlength=log.n_users).astype(np.float64), days.astype(np.float64)
-    )
-    return {"return_rate": Estimate("return_rate", rate, error, "returns per day away, to the end of the log")}
+def _returning(log: Interactions, sessions: Sessions, traits: Traits) -> dict[str, Estimate]:
+    seen = absences(log, sessions)
+    if not seen.ended.any():
+        return {"return_rate": Estimate("return_rate", 0.0, 0.0, "nobody came back")}
+    found = fit_hazard(seen)
+    rate, how = float(expit(found.values[0])), "on which day away users came back, to the end of the log"
+    come = Estimate("return_rate", rate, float(found.errors[0]) * rate * (1 - rate), how)
+    return {"return_rate": come, "return_mood": _mood("return_mood", found, traits.return_rate_sd, how)}
+
+
+def _mood(name: str, found: Weights, between: float, how: str) -> Estimate:
+    """What is left of a spread for a user's own times: between users it is as set."""
+    value = math.sqrt(max(float(found.values[1]) ** 2 - between**2, 0.0))
+    return Estimate(name, value, float(found.errors[1]), f"{how}; beside the spread between users")
+
+
+def stays(sessions: Sessions) -> Durations:
+    """How many items each session has."""
+    return Durations(sessions.lengths, np.ones(len(sessions), dtype=np.bool_), sessions.users.astype(np.int64))
+
+
+def absences(log: Interactions, sessions: Sessions) -> Durations:
+    """On which day away users came back after each session, or how many days have passed to the end of the log."""
+    is_last = np.append(np.diff(sessions.users) > 0, True)
+    away = (log.timestamps.max() - log.timestamps[sessions.starts[1:] - 1]) / DAY
+    days = np.where(is_last, np.floor(away), np.ceil(np.append(sessions.gaps[1:], 0.0)))
+    return Durations(days.astype(np.int64), ~is_last, sessions.users.astype(np.int64))
 
 
 def _repeats(

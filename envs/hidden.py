@@ -8,9 +8,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from zsr_sim.envs.noise import Purpose, normals
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.step import MAX_DELAY
-from zsr_sim.envs.traits import N_TRAITS
+from zsr_sim.envs.traits import N_TRAITS, Trait
 from zsr_sim.envs.world import World, WorldState
 
 _LARGEST = float(np.finfo(np.float32).max)  # the bound of what has none
@@ -28,9 +29,10 @@ class HiddenState:
     """The state of users in numbers: `parts` in their order, which `columns` finds in an observation.
 
     tastes: interests one after the other, each a unit vector. boredom: with each topic, in clicks. satisfaction.
-    patience: pages left of it. sessions: begun so far. arriving: purchases that reach the reward on the next page, the
-    one after, ... traits: the user's own parameter of each law, in the order of `Trait`. likings: as in `Users`;
-    nothing where no log told them.
+    patience: pages left of it. sessions: begun so far. mood: logits that leaving, and coming back
+    after it, gain in this session. arriving: purchases that reach the reward on the next page, the one after, ...
+    traits: the user's own parameter of each law, in the order of `Trait`. likings: as in `Users`; nothing where no log
+    told them.
     """
 
     def __init__(self, world: World, population: Population) -> None:
@@ -41,6 +43,7 @@ class HiddenState:
             "satisfaction": Part(1, 0, 1),
             "patience": Part(1, -1, _LARGEST),
             "sessions": Part(1, 0, _LARGEST),
+            "mood": Part(2, -_LARGEST, _LARGEST),
             "arriving": Part(MAX_DELAY, 0, 255),
             "traits": Part(N_TRAITS, -_LARGEST, _LARGEST),
             "likings": Part(world.items.pleasures.shape[1], -_LARGEST, _LARGEST),
@@ -72,9 +75,19 @@ class HiddenState:
             state.satisfaction[:, None],
             state.patience[:, None],
             state.sessions[:, None],
+            _mood(state),
             np.take_along_axis(state.pending, pages, axis=1),
             state.users.traits,
             state.users.likings,
         ]
         together = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
         return np.asarray(np.clip(together, self._low, self._high))  # rounding takes unit vectors past 1
+
+
+def _mood(state: WorldState) -> NDArray[np.float64]:
+    """What `step` draws for the session, (n, 2), scaled by the users' own spread."""
+    spread = state.users.traits[:, [Trait.LEAVE_MOOD, Trait.RETURN_MOOD]]
+    if not spread.any():
+        return np.zeros(spread.shape)
+    drawn = normals(state.seeds, state.users.ids, state.sessions.astype(np.int64), Purpose.MOOD, 2)
+    return np.asarray(spread * drawn)

@@ -39,6 +39,7 @@ class Purpose(IntEnum):
     PLAN = 20
     THOMPSON = 21
     WRITE = 22
+    MOOD = 23
 
 
 T = TypeVar("T", np.uint64, np.int64)

@@ -20,6 +20,7 @@ from zsr_sim.envs.dynamics import (
     fulfilment,
     gap,
     leave_hazard,
+    moods,
     page_success,
     patience_left,
     pull,
@@ -42,6 +43,7 @@ _HIGHEST = 500.0  # utility, in logits: no exp overflows
 Parts: TypeAlias = tuple[Any, ...]
 
 _CLICK, _LEAVE, _REACTION = int(Purpose.CLICK), int(Purpose.LEAVE), int(Purpose.REACTION)
+_MOOD = int(Purpose.MOOD)
 
 
 @inlined
@@ -225,14 +227,20 @@ def _go_on(
     traits = users.traits
     satisfaction = satisfied(users.satisfaction[i], success, traits[i, Trait.SATISFACTION_MEMORY])
     users.satisfaction[i] = satisfaction
-    hazard = leave_hazard(satisfaction, traits[i, Trait.LEAVE_BIAS], traits[i, Trait.LEAVE_SLOPE])
+    restless, eager = 0.0, 0.0
+    if traits[i, Trait.LEAVE_MOOD] > 0.0 or traits[i, Trait.RETURN_MOOD] > 0.0:
+        radius, angle, _, _ = uniform4(users.seeds[i], users.ids[i], users.sessions[i], _MOOD, 0)
+        restless, eager = moods(radius, angle)
+    bias = traits[i, Trait.LEAVE_BIAS] + traits[i, Trait.LEAVE_MOOD] * restless
+    hazard = leave_hazard(satisfaction, bias, traits[i, Trait.LEAVE_SLOPE])
     if traits[i, Trait.PATIENCE] > 0.0:
         users.patience[i] = patience_left(users.patience[i], success, traits[i, Trait.PATIENCE_GAIN])
         if users.patience[i] <= 0.0:
             hazard = 1.0
     over, days = luck < hazard, math.inf
     if traits[i, Trait.RETURN_RATE] > 0.0:
-        daily = return_hazard(satisfaction, traits[i, Trait.RETURN_RATE], traits[i, Trait.RETURN_SLOPE])
+        mood = traits[i, Trait.RETURN_MOOD] * eager
+        daily = return_hazard(satisfaction, traits[i, Trait.RETURN_RATE], traits[i, Trait.RETURN_SLOPE], mood)
         hazard *= absence(daily, rules.max_gap)
         if over:
             days = gap(away, daily)

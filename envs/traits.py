@@ -48,6 +48,8 @@ class _Columns(NamedTuple):
     PATIENCE_GAIN: int = 26
     RETURN_RATE: int = 27
     RETURN_SLOPE: int = 28
+    LEAVE_MOOD: int = 29
+    RETURN_MOOD: int = 30
 
 
 Trait = _Columns()
@@ -165,6 +167,12 @@ class Traits(BaseModel):
     return_slope: Positive = 4.0
     """Log-odds of coming back on a day, from no satisfaction to full."""
     return_slope_sd: Spread = 0.0
+    leave_mood: Positive = 0.0
+    """Standard deviation, from one session of a user to the next, of the log-odds of leaving; 0: off."""
+    leave_mood_sd: Spread = 0.0
+    return_mood: Positive = 0.0
+    """Standard deviation, from one absence of a user to the next, of the log-odds of coming back on a day; 0: off."""
+    return_mood_sd: Spread = 0.0
 
     def replace(self, **changes: float) -> Self:
         """The same distributions but for these; raises pydantic's ValidationError for what cannot be."""

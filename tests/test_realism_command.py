@@ -55,6 +55,10 @@ def test_a_small_log_end_to_end(folder: Path) -> None:
         low, high = line["interval"]
         assert line["inside"] == (low is not None and low <= line["real"] <= high) or low == high
         assert (line["why"] is None) == line["inside"]
+    lengths, gaps = realism["habits"]
+    assert (lengths["statistic"], gaps["statistic"]) == ("interactions per session", "days between sessions")
+    assert lengths["spread"] == pytest.approx(0, abs=0.05)  # five items each: nothing that has lasted is likely to last
+    assert gaps["spread"] > 1  # two come after a day, and then nobody ever does
     users = next(line for line in realism["statistics"] if (line["statistic"], line["segment"]) == ("users", "all"))
     assert 0 < users["real"] < USERS
     # Whoever reads the texts tells a user's own topic from the others; popularity knows nothing of it.

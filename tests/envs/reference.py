@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.envs.noise import Purpose, uniforms
+from zsr_sim.envs.noise import Purpose, normals, uniforms
 from zsr_sim.envs.traits import Trait
 from zsr_sim.envs.world import World, WorldState
 
@@ -137,12 +137,14 @@ def _go_on(
 ) -> None:  # fmt: skip
     memory = t["SATISFACTION_MEMORY"]
     mood = memory * float(state.satisfaction[i]) + (1 - memory) * success
-    hazard = logistic(t["LEAVE_BIAS"] - t["LEAVE_SLOPE"] * mood)
+    row = slice(i, i + 1)
+    restless, eager = normals(state.seeds[row], state.users.ids[row], int(state.sessions[i]), Purpose.MOOD, 2)[0]
+    hazard = logistic(t["LEAVE_BIAS"] + t["LEAVE_MOOD"] * restless - t["LEAVE_SLOPE"] * mood)
     after.satisfaction[i] = mood
     if t["PATIENCE"] > 0:
         after.patience[i] = float(state.patience[i]) - 1 + t["PATIENCE_GAIN"] * success
         hazard = 1.0 if after.patience[i] <= 0 else hazard
-    daily = shifted(t["RETURN_RATE"], t["RETURN_SLOPE"] * (mood - 0.5))
+    daily = shifted(t["RETURN_RATE"], t["RETURN_SLOPE"] * (mood - 0.5) + t["RETURN_MOOD"] * eager)
     days = math.ceil(math.log(away) / math.log(1 - daily)) if 0 < daily < 1 else math.inf
     out["leave_probability"][0] = hazard * (1 - daily) ** world.max_gap
     over = leaving < hazard

@@ -1,9 +1,9 @@
-"""Logistic regression and ratios, against closed forms."""
+"""Logistic regression, against closed forms."""
 
 import numpy as np
 import pytest
 
-from zsr_sim.envs.estimates import logistic, ratio
+from zsr_sim.envs.estimates import logistic
 
 ONES = np.ones((40, 1))
 SHARE = np.arange(40) < 12  # 30 %
@@ -32,10 +32,3 @@ def test_a_slope_is_the_log_odds_ratio_and_an_offset_is_known() -> None:
 def test_a_weight_stays_above_its_bound() -> None:
     x = np.stack([np.where(SHARE, -1.0, 1.0) * (1 + 0.1 * np.arange(40)), np.ones(40)], axis=1)
     assert logistic(x, SHARE, np.arange(40), [0.0, None]).values[0] == 0.0
-
-
-def test_a_ratio_is_events_per_trial() -> None:
-    """Left over: 2 - 4 / 2, 0 - 2 / 2 and 2 - 2 / 2, that is 0, -1 and 1."""
-    rate, error = ratio(np.array([2.0, 0.0, 2.0]), np.array([4.0, 2.0, 2.0]))
-    assert rate == 0.5
-    assert error == pytest.approx(np.sqrt(2) / 8)

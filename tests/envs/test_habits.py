@@ -75,5 +75,5 @@ def test_ratings_show_no_visit() -> None:
     log = Interactions.from_columns(["a", "b"], [0, 1], [0.0, 1.0], [3.0, 4.0])
     found = habits(log, np.array([0, 1]), NO_TASTE, flat(), TRAITS, seed=0)
     assert {name for name, estimate in found.items() if not estimate.fitted} == {
-        "leave_bias", "return_rate", "repeat_penalty", "boredom",
+        "leave_bias", "leave_mood", "return_rate", "return_mood", "repeat_penalty", "boredom",
     }  # fmt: skip

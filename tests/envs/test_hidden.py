@@ -2,12 +2,13 @@ import numpy as np
 
 from tests.envs.stages import tiny_stage
 from zsr_sim.envs.hidden import HiddenState
+from zsr_sim.envs.noise import Purpose, normals
 from zsr_sim.envs.step import MAX_DELAY
 from zsr_sim.envs.traits import Trait
 
 
 def test_each_part_stands_where_columns_says() -> None:
-    stage = tiny_stage(patience=4.0, purchase_delay=3.0, purchase_rate=0.9)
+    stage = tiny_stage(patience=4.0, purchase_delay=3.0, purchase_rate=0.9, leave_mood=0.5, return_mood=2.0)
     hidden = HiddenState(stage.world, stage.population)
     state = stage.world.start(stage.population.visit(np.arange(6)), 0)
     for page in range(4):
@@ -19,6 +20,8 @@ def test_each_part_stands_where_columns_says() -> None:
     np.testing.assert_array_equal(seen["patience"][:, 0], state.patience)
     np.testing.assert_array_equal(seen["sessions"][:, 0], state.sessions)
     np.testing.assert_array_equal(seen["traits"], state.users.traits)
+    luck = normals(state.seeds, state.users.ids, state.sessions.astype(np.int64), Purpose.MOOD, 2)
+    np.testing.assert_allclose(seen["mood"], luck * (0.5, 2.0), rtol=1e-6)
     assert seen["traits"][0, Trait.PURCHASE_DELAY] == 3
     for user in range(6):
         for ahead in range(MAX_DELAY):

@@ -12,7 +12,7 @@ IDS = np.arange(4000) * 7
 SPREAD = Traits.model_validate(
     {name: 0.5 for name in Traits.model_fields if name.endswith("_sd")}
     | {"aversion_rate": 0.2, "season_weight": 1.0, "continue_after_click": 0.4, "patience": 5.0, "return_rate": 0.3}
-    | {"quality_share": 0.5, "purchase_delay": 2.0}
+    | {"quality_share": 0.5, "purchase_delay": 2.0, "leave_mood": 1.5, "return_mood": 1.5}
 )
 SHARES = {trait for trait, name in enumerate(TRAIT_NAMES) if 0 < getattr(SPREAD, name, 9.0) < 1} - {
     Trait.EXAMINATION_DECAY, Trait.LIKE_SLOPE, Trait.PURCHASE_SLOPE, Trait.APPEAL_WEIGHT, Trait.DWELL_NOISE,

@@ -55,6 +55,7 @@ ALL = Traits(
     aversion_rate=0.1, aversion_rate_sd=0.5, boredom_memory_sd=0.5, boredom_day_memory=0.6, boredom_day_memory_sd=0.5,
     satisfaction_memory_sd=0.5, quality_share=0.6, quality_share_sd=1.0, quality_slope=1.0, quality_slope_sd=0.5,
     leave_slope_sd=0.5, patience=3.0, patience_sd=0.5, return_rate=0.1, return_rate_sd=1.0, return_slope_sd=0.5,
+    leave_mood=1.0, leave_mood_sd=0.3, return_mood=1.5, return_mood_sd=0.3,
 )  # fmt: skip
 
 

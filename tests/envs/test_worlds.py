@@ -180,6 +180,30 @@ def test_the_satisfied_come_back_sooner_and_more_often() -> None:
     np.testing.assert_array_equal(state.sessions, np.where(page.left, 1, 2))
 
 
+def test_moods_make_long_sessions_longer_and_absences_too() -> None:
+    """Session lengths and gaps have the mixed geometric distribution: the mean over the log-odds, by quadrature."""
+    world = World(random_items(), slate_size=1, shown_capacity=40, max_gap=10)
+    traits = EVEN.replace(
+        leave_bias=-1.0, leave_slope=0.0, leave_mood=1.5, return_rate=0.2, return_slope=0.0, return_mood=2.0,
+        satisfaction_memory=1.0,
+    )  # fmt: skip
+    n = 20_000
+    users = same_users(np.arange(n), np.eye(6)[0].tolist(), 0.0, 0.0, -1.0, traits)
+    state = world.start(users, 3)
+    lengths, gaps = np.zeros(n, dtype=int), np.zeros(n)
+    for page in range(8):
+        served = world.step(state, np.full((n, 1), page, np.int32))
+        over = (lengths == 0) & (served.left | (served.gaps > 0))
+        lengths[over], gaps[over] = page + 1, served.gaps[over]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    weights /= weights.sum()
+    for level, spread, seen, longest in ((-1.0, 1.5, lengths, 8), (np.log(0.25), 2.0, gaps[lengths > 0], 10)):
+        p = 1 / (1 + np.exp(-level - spread * nodes))
+        lasting = np.array([(weights * (1 - p) ** t).sum() for t in range(longest + 1)])
+        counts = np.bincount(seen.astype(int), minlength=longest + 1)  # 0: on for longer
+        assert stats.chisquare(counts, len(seen) * np.append(lasting[-1], -np.diff(lasting))).pvalue > 0.001
+
+
 def test_boredom_recovers_over_days_away() -> None:
     world = World(random_items(), slate_size=1, shown_capacity=1)
     traits = EVEN.replace(boredom=1.0, return_rate=0.5, boredom_memory=1.0, boredom_day_memory=0.6)
@@ -268,8 +292,8 @@ def test_state_of_a_user_is_at_most_4_kib() -> None:
         values = [getattr(columns, f.name) for f in fields(columns)]  # type: ignore[arg-type]  # dataclasses
         return sum(size(value) if isinstance(value, Columns) else value.nbytes for value in values)
 
-    assert size(state) / n == 2977
-    assert 2977 * 10**6 < 6 * 2**30 / 2  # a million users, and as much again for a page's feedback and observation
+    assert size(state) / n == 2985
+    assert 2985 * 10**6 < 6 * 2**30 / 2  # a million users, and as much again for a page's feedback and observation
 
 
 @pytest.mark.parametrize("name", sorted(WORLDS))

@@ -104,6 +104,7 @@ def realism_lines(results: dict[str, Any]) -> list[str]:
             f"{found['replications']} times, held against the {found['later']['interactions']:,} after them", "",
             *_fit_lines(results["fit"]), f"share of repeats {found['repeat_share']:.3f}, momentum within a session "
             f"{np.mean(found['momentum']):.1f} logits per unit of cosine", "", *_statistics_lines(found), "",
+            *_habit_lines(found["habits"]), "",
             *preference_lines(results["preference"]),
         ]  # fmt: skip
     if clicks is not None:
@@ -119,6 +120,16 @@ def _statistics_lines(found: dict[str, Any]) -> list[str]:
     rows += [_statistic_row(line) for line in found["statistics"]]
     inside = sum(line["inside"] for line in found["statistics"])
     return [f"{inside} of {len(rows) - 1} statistics inside their interval; misses first:", *aligned(rows, "<<>>><", 2)]
+
+
+def _habit_lines(habits: Sequence[dict[str, Any]]) -> list[str]:
+    """The laws that a world fitted to such a log would have; the simulation above resamples sessions and absences."""
+    head = ("laws of leaving and coming back", "log-odds", "spread", "KS", "KS of one hazard", "KS of the earlier part")
+    rows: list[tuple[str, ...]] = [head]
+    for line in habits:
+        numbers = (line[key] for key in ("log_odds", "spread", "ks", "ks_one_hazard", "ks_earlier"))
+        rows.append((line["statistic"], *(f"{number:.3f}" for number in numbers)))
+    return aligned(rows, "<>>>>>", 2)
 
 
 def _fit_lines(fit: Sequence[dict[str, Any]]) -> list[str]:

@@ -20,6 +20,7 @@ from zsr_sim.envs.population import FittedPopulation
 from zsr_sim.envs.rhythm import sessions_of
 from zsr_sim.envs.traits import Traits
 from zsr_sim.errors import InputError
+from zsr_sim.evaluation.habits import check_habits
 from zsr_sim.evaluation.lines import EARLIER, compare_statistic
 from zsr_sim.evaluation.statistics import (
     Items,
@@ -63,7 +64,7 @@ def realism(
     learned from (`features_of`). `statistics`, misses first: value in the later part, 95 % prediction interval of the
     simulation (luck, and from which blocks of the earlier log the rhythm is drawn), whether the value is inside, mean
     Kolmogorov-Smirnov distance of the distributions, and, for a miss, why. `fit`: where each parameter of the users
-    comes from.
+    comes from. `habits`: see `check_habits`.
 
     Raises InputError for fewer than 2 replications, a log without times, or one that nobody can be fitted to.
     """
@@ -97,6 +98,7 @@ def realism(
         "inside": sum(bool(line["inside"]) for line in lines) / len(lines),
         "momentum": ground.momentum.tolist(),
         "repeat_share": ground.repeat_share,
+        "habits": check_habits(early, late, seed),
         "statistics": lines,
         "fit": [line.to_json() for line in ground.population.report],
     }
