@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.compiled import batched, law
+from zsr_sim.compiled import batched, inlined
 
 
 class Purpose(IntEnum):
@@ -50,7 +50,7 @@ _HALF = np.uint64(32)
 _TO_UNIT = 2.0**-32
 
 
-@law
+@inlined
 def philox4x32(
     c0: np.uint64, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uint64, k1: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -64,7 +64,7 @@ def philox4x32(
     return c0, c1, c2, c3
 
 
-@law
+@inlined
 def uniform4(
     seed: int | np.uint64, user: int, step: int, purpose: int, block: int
 ) -> tuple[float, float, float, float]:
