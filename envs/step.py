@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from zsr_sim.compiled import bare, batched, inlined, law
+from zsr_sim.compiled import bare, batched, inlined, law, shared
 from zsr_sim.envs.choice import CASCADE, LOGIT, affinity, attraction, cascade_reach, examination, relevance, sigmoid
 from zsr_sim.envs.dynamics import (
     absence,
@@ -38,6 +38,7 @@ MAX_DELAY = 16
 """Places for purchases under way: a delay is at least one page less."""
 _COMPARED = 64  # items of a history compared at once
 _WORD, _LOW_BITS = np.uint64(6), np.uint64(63)  # of an item's number: which word of 64 bits, and which bit
+_CHECKED = 32_768  # slates whose check takes longer than waking another thread for a part of them
 _HIGHEST = 500.0  # utility, in logits: no exp overflows
 
 Parts: TypeAlias = tuple[Any, ...]
@@ -315,7 +316,7 @@ def step_all(begin: int, end: int, items: Parts, users: Parts, page: Parts, rule
     step_some(begin, end, columns, everybody, PageColumns(*page), Rules(*rules), scratch)
 
 
-@batched
+@shared(_CHECKED)
 def find_bad_slates(begin: int, end: int, n_items: int, out: Bools, slates: I32) -> None:
     """Which rows hold an item twice or one that is not in the catalogue."""
     on_page = np.zeros(n_items // 64 + 1, dtype=np.uint64)  # a bit for each item
