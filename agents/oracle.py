@@ -22,7 +22,8 @@ from zsr_sim.errors import InputError
 from zsr_sim.generation.index import holds
 
 POOL = 256  # items that the planner builds its pages of
-NOT_NEW = -1.0  # in place of an expected reward
+NOT_NEW = -1.0  # below it stands, in the same order, what the user has had: NOT_NEW - 1 / (1 + expected reward)
+_LAST = -1e6  # a score below any of an item that is new
 _CHUNK = 64  # users whose futures are played at once
 
 
@@ -148,8 +149,8 @@ def page_values(
     """Expected reward now of each item if it is looked at, float64 (n, n_items), or (n, m) for a pool (n, m) of items.
 
     With position-based choice the expected reward of a page is the sum over its positions of examination times this;
-    purchases that arrive later are not in it. 0 for an item that cannot be had; without `repeats`, NOT_NEW for one that
-    the user has had or was shown in this visit.
+    purchases that arrive later are not in it. 0 for an item that cannot be had; without `repeats`, NOT_NEW or
+    less for one that the user has had or was shown in this visit.
 
     Raises InputError where a language model answers in the users' place: no law says what it will answer.
     """
@@ -176,7 +177,7 @@ def _leave_out(
     for i in range(begin, end):
         for j in range(out.shape[1]):
             if holds(histories[i], pool[i, j]) or holds(shown[i], pool[i, j]):
-                out[i, j] = NOT_NEW
+                out[i, j] = NOT_NEW - 1.0 / (1.0 + max(out[i, j], 0.0))
 
 
 @batched
@@ -241,7 +242,7 @@ def _fill(
         score = np.empty(m)
         for j in range(m):
             if values[i, j] < 0.0:
-                score[j] = -np.inf  # only where there is nothing else
+                score[j] = _LAST + values[i, j]  # only where there is nothing else, the best first
                 continue
             score[j] = math.log(values[i, j] + 1e-30) + rules[i, 0] * quality[pool[i, j]]
         order = np.argsort(-score, kind="mergesort")
@@ -251,7 +252,7 @@ def _fill(
         for capped in (True, False):  # where the cap leaves the page open, the best of the others
             for j in order:
                 topic = topics[pool[i, j]]
-                passed = capped and (used[topic] >= rules[i, 1] or score[j] == -np.inf)
+                passed = capped and (used[topic] >= rules[i, 1] or score[j] < 0.5 * _LAST)
                 if count < s - spared and not taken[j] and not passed:
                     out[i, count] = pool[i, j]
                     taken[j] = True
@@ -259,7 +260,7 @@ def _fill(
                     count += 1
         for spare in (True, False):
             for j in order[::-1]:
-                if count < s and not taken[j] and not (spare and score[j] == -np.inf):
+                if count < s and not taken[j] and not (spare and score[j] < 0.5 * _LAST):
                     out[i, count] = pool[i, j]
                     taken[j] = True
                     count += 1

@@ -78,6 +78,21 @@ def test_without_repeats_a_page_holds_new_items_as_long_as_there_are_any(plan: i
         world.step(state, slates)
 
 
+def test_where_nothing_is_new_the_best_old_items_come_first() -> None:
+    """A small catalogue is shown through after a few pages; from then on a page is as good as repeats can be."""
+    stage = tiny_stage(n=60)
+    world = World(stage.world.items, slate_size=30, shown_capacity=200)
+    state = world.start(stage.population.visit(np.arange(40)), 5)
+    for page in (0, 30):
+        world.step(state, np.tile(np.arange(page, page + 30, dtype=np.int32), (40, 1)))
+    anyhow = page_values(world, state, repeats=True)
+    values = page_values(world, state, repeats=False)
+    stayed = (values < 0).all(axis=1)
+    assert stayed.sum() > 10
+    slates = fill(values, world, np.zeros(40, dtype=np.int64))
+    np.testing.assert_array_equal(slates[stayed], np.argsort(-anyhow, axis=1, kind="stable")[stayed, :30])
+
+
 def test_an_oracle_needs_the_state() -> None:
     agent = CheckedAgent("oracle-myopic", OracleMyopic(BOREDOM.world()), 1, 4)
     assert isinstance(agent, SeesState)
