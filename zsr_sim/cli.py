@@ -262,6 +262,9 @@ def bench(
         str | None,
         typer.Option(metavar="[NAME]", help="measure the users alone, in a named world [everything]"),
     ] = None,
+    proposing: Annotated[
+        bool, typer.Option("--proposing", help="measure the generator alone, from 10,000 to 1,000,000 items")
+    ] = False,
     training: Annotated[
         bool, typer.Option("--training", help="how long policy-gradient takes to earn what sb3:PPO comes to")
     ] = False,
@@ -287,7 +290,7 @@ def bench(
     from zsr_sim.commands.bench import Request, run_bench
 
     request = Request(
-        data, repetitions, world, training, histories, encoders, llm_users, log, device, config, assignments
+        data, repetitions, world, proposing, training, histories, encoders, llm_users, log, device, config, assignments
     )
     found = run_bench(request, screen(as_json))
     say(found, indented(found), as_json)

@@ -20,6 +20,7 @@ from zsr_sim.benches.trainings import first_at
         (["--device", "cuda"], "bench has no use for --device"),
         (["--world", "static", "--device", "gpu"], "--device is 'gpu'; one of cpu, cuda expected"),
         (["--world", "static", "--data", "books"], "bench --world has no use for --data"),
+        (["--proposing", "--data", "books"], "bench --proposing has no use for --data"),
         (["--log", "10", "--repetitions", "2"], "bench --log has no use for --repetitions"),
         (["--training", "--repetitions", "2"], "bench --training has no use for --repetitions"),
         (["--llm-users", "smollm2", "--set", "seed=1"], "bench --llm-users has no use for --config and --set"),

@@ -11,28 +11,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from zsr_sim.benches.proposing import measured
 from zsr_sim.benches.rates import spread
 from zsr_sim.config import Settings
-from zsr_sim.encoders.space import unit
 from zsr_sim.encoders.text import load_encoder
-from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.recommendation import RecommendationEnv
 from zsr_sim.envs.stage import Stage
 from zsr_sim.experiment import Scene, make_scene
 from zsr_sim.generation.candidates import RetrievalCandidates
 from zsr_sim.generation.clicks import ClickTrainer
-from zsr_sim.generation.gan import GeneratedCandidates, SequenceGan
-from zsr_sim.generation.networks import Discriminator, Generator
-from zsr_sim.generation.retrieval import Retrieval
 from zsr_sim.learning import policy_trainer
 
 WORLD_USERS, WORLD_PAGES = 8192, 20
 ENV_STEPS = 300
-PROPOSING = {"users": 256, "items": 10_000}
-PROPOSED, DIMENSIONS = 8, 64
 TEXTS = 512
 
 Timed = Callable[[], tuple[int, float]]
@@ -56,8 +49,7 @@ def bench_loop(data: str, settings: Settings, repetitions: int, tell: Callable[[
     tell("loop")
     found["loop"] = _rates(steps, _loop(scene, settings), repetitions) | {"users": settings.agent.users} | facts
     tell("proposing")
-    slate = scene.world.slate_size
-    found["proposing"] = _rates(steps, _proposing(slate), repetitions) | PROPOSING | {"slate": slate}
+    found["proposing"] = measured("proposing", scene.world.slate_size, repetitions)
     tell("encoder")
     encoder = load_encoder()
     texts = (scene.dataset.catalogue.texts * TEXTS)[:TEXTS]
@@ -112,25 +104,6 @@ def _single_env(scene: Scene, settings: Settings) -> Timed:
             if terminated:
                 env.reset()
         return ENV_STEPS, time.perf_counter() - begin
-
-    return work
-
-
-def _proposing(slate: int) -> Timed:
-    """Candidates that a generator writes in the loop, and its discriminator judges, among items in all directions."""
-    rng, (users, items) = np.random.default_rng(0), PROPOSING.values()
-    vectors = unit(rng.normal(size=(items, DIMENSIONS))).astype(np.float32)
-    retrieval = Retrieval(vectors, rng.integers(1, 100, items).astype(np.float32))
-    with torch.random.fork_rng(devices=[]):  # torch initialises weights from its global state only
-        torch.manual_seed(0)
-        gan = SequenceGan(Generator(DIMENSIONS), Discriminator(DIMENSIONS), threshold=0.0)  # what is written passes
-    source = GeneratedCandidates(gan, retrieval, slate, PROPOSED + 1, PROPOSED)
-    observation = Observation.of_histories(rng.integers(0, items, (users, 25)).astype(np.int32))
-
-    def work() -> tuple[int, float]:
-        begin = time.perf_counter()
-        source.candidates(observation)
-        return users, time.perf_counter() - begin
 
     return work
 

@@ -15,11 +15,12 @@ SETTABLE = ("", "--training", "--histories")  # modes that settings bear on
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asked for: one of world, training, histories, encoders, llm_users and log, or the loop."""
+    """What a person asked for: one of world, proposing, training, histories, encoders, llm_users, log, or the loop."""
 
     data: str | None
     repetitions: int | None
     world: str | None = None
+    proposing: bool = False
     training: bool = False
     histories: bool = False
     encoders: bool = False
@@ -32,8 +33,9 @@ class Request:
     def mode(self) -> str:
         """The option that says what to measure, "" for the whole loop; raises InputError for options that clash."""
         chosen = {
-            "--world": self.world is not None, "--training": self.training, "--histories": self.histories,
-            "--encoders": self.encoders, "--llm-users": self.llm_users is not None, "--log": self.log is not None,
+            "--world": self.world is not None, "--proposing": self.proposing, "--training": self.training,
+            "--histories": self.histories, "--encoders": self.encoders, "--llm-users": self.llm_users is not None,
+            "--log": self.log is not None,
         }  # fmt: skip
         modes = [name for name, asked in chosen.items() if asked]
         if len(modes) > 1:
@@ -41,7 +43,7 @@ class Request:
         mode = modes[0] if modes else ""
         unused = {
             "--device": self.device is not None and mode != "--world",
-            "--data": self.data is not None and mode == "--world",
+            "--data": self.data is not None and mode in ("--world", "--proposing"),
             "--repetitions": self.repetitions is not None and mode in ("--log", "--training"),
             "--config and --set": bool(self.config or self.assignments) and mode not in SETTABLE,
         }
@@ -63,6 +65,10 @@ def run_bench(request: Request, shown: Screen) -> dict[str, Any]:
         from zsr_sim.benches.worlds import bench_world
 
         return bench_world(request.world or "everything", repetitions, shown.line, request.device or "cpu")
+    if mode == "--proposing":
+        from zsr_sim.benches.proposing import bench_proposing
+
+        return bench_proposing(repetitions, shown.line)
     if mode == "--llm-users":
         from zsr_sim.benches.llm_users import bench_llm_users
 
