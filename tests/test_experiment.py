@@ -54,6 +54,14 @@ def test_users_can_be_made_up_beside_a_log_too_small_to_fit(tmp_path: Path) -> N
     assert (scene.train.people, scene.test.people) == (None, None)
 
 
+def test_items_that_no_text_tells_apart_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rows = "".join(f"i{number},a lamp\n" for number in range(40))
+    (tmp_path / "data" / "items.csv").write_text(f"item_id,title\n{rows}")
+    with pytest.raises(InputError, match="data: all 40 items have the same text, 'a lamp'; texts that tell items"):
+        make_scene(tmp_path / "data", WORLD)
+
+
 def test_other_worlds_need_a_log(tmp_path: Path) -> None:
     write_items(tmp_path / "data")
     with pytest.raises(InputError, match="data has no log, its users are made up; other worlds need a log"):

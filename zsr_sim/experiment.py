@@ -216,6 +216,11 @@ def make_scene(
             f"{dataset.catalogue.name} has {n} item{'s' * (n != 1)}, a page needs {settings.slate_size}; "
             f"add items or lower it with --set world.slate_size={n}"
         )
+    if n > 1 and len(set(dataset.catalogue.texts)) == 1:
+        raise InputError(
+            f"{dataset.catalogue.name}: all {n} items have the same text, {dataset.catalogue.texts[0][:60]!r}; texts "
+            "that tell items apart are expected: name other columns, or write descriptions"
+        )
     text_encoder = load_encoder(encoder)
     text_vectors, report = encode_texts(dataset.catalogue.texts, text_encoder, VectorCache(), progress)
     space = space or ItemSpace.fit(text_vectors, settings.dimensions, settings.centred, settings.normalised)
