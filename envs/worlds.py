@@ -61,6 +61,8 @@ WORLDS: dict[str, NamedWorld] = {
             "purchase_delay": 3.0,
             "patience": 10.0,
             "return_rate": 0.1,
+            "leave_mood": 0.5,
+            "return_mood": 0.5,
             "reward_like": 0.5,
             "reward_purchase": 5.0,
             "affinity_weight_sd": 0.2,
