@@ -52,7 +52,8 @@ def built(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
         shutil.copytree(project / name, checkout / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     sdist = build("sdist", checkout, out)
     with tarfile.open(sdist) as archive:
-        archive.extractall(work, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from Python 3.11.4 on
+        archive.extractall(work)
     unpacked = work / sdist.name.removesuffix(".tar.gz")
     stale = unpacked / "build" / "lib" / "zsr_sim" / STALE  # as an earlier build of older sources leaves it
     stale.parent.mkdir(parents=True)
