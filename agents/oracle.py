@@ -252,7 +252,7 @@ def _fill(
         for capped in (True, False):  # where the cap leaves the page open, the best of the others
             for j in order:
                 topic = topics[pool[i, j]]
-                passed = capped and (used[topic] >= rules[i, 1] or score[j] < 0.5 * _LAST)
+                passed = capped and (used[topic] >= rules[i, 1] or values[i, j] < 0.0)
                 if count < s - spared and not taken[j] and not passed:
                     out[i, count] = pool[i, j]
                     taken[j] = True
@@ -260,7 +260,7 @@ def _fill(
                     count += 1
         for spare in (True, False):
             for j in order[::-1]:
-                if count < s and not taken[j] and not (spare and score[j] < 0.5 * _LAST):
+                if count < s and not taken[j] and not (spare and values[i, j] < 0.0):
                     out[i, count] = pool[i, j]
                     taken[j] = True
                     count += 1

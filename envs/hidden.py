@@ -29,10 +29,9 @@ class HiddenState:
     """The state of users in numbers: `parts` in their order, which `columns` finds in an observation.
 
     tastes: interests one after the other, each a unit vector. boredom: with each topic, in clicks. satisfaction.
-    patience: pages left of it. sessions: begun so far. mood: logits that leaving, and coming back
-    after it, gain in this session. arriving: purchases that reach the reward on the next page, the one after, ...
-    traits: the user's own parameter of each law, in the order of `Trait`. likings: as in `Users`; nothing where no log
-    told them.
+    patience: pages left of it. sessions: begun so far. mood: logits that leaving, and coming back after it, gain
+    in this session. arriving: purchases that reach the reward on the next page, the one after, ... traits: the user's
+    own parameter of each law, in the order of `Trait`. likings: as in `Users`; nothing where no log told them.
     """
 
     def __init__(self, world: World, population: Population) -> None:

@@ -1,6 +1,7 @@
 """The items as simulated users meet them: a point in the item space, an appeal, a quality, and a topic."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,8 @@ from zsr_sim.compiled import law
 from zsr_sim.envs.noise import Purpose, normals, uniforms
 
 FOREVER = np.iinfo(np.int32).max
+STRIP = 256
+"""Items side by side in a strip of `WorldItems.strips`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,14 @@ class WorldItems:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    @cached_property
+    def strips(self) -> NDArray[np.float32]:
+        """The vectors as products take them, float32 (strips, d, STRIP): STRIP items side by side, zeros at the end."""
+        n, d = self.vectors.shape
+        whole = np.zeros((-(-n // STRIP) * STRIP, d), dtype=np.float32)
+        whole[:n] = self.vectors
+        return whole.reshape(-1, STRIP, d).transpose(0, 2, 1).copy()
 
     @property
     def come_and_go(self) -> bool:

@@ -14,7 +14,7 @@ from zsr_sim.encoders.space import unit
 from zsr_sim.envs.choice import affinity, relevance
 from zsr_sim.envs.estimates import Estimate
 from zsr_sim.envs.exponential import exponential
-from zsr_sim.envs.items import WorldItems
+from zsr_sim.envs.items import STRIP, WorldItems
 from zsr_sim.envs.noise import Purpose, normals, uniform4, uniforms
 from zsr_sim.envs.tables import F32, F64, I32, I64
 from zsr_sim.envs.traits import Trait, Traits, draw_traits
@@ -26,7 +26,7 @@ HISTORY_LENGTH = 50
 _ORGANIC = int(Purpose.ORGANIC)
 _CONSIDERED = 256  # items that a user comes across before choosing one without a recommender
 _CLOSE = 16_384  # items of a catalogue up to which a user is compared with all of them at once
-_TOGETHER, _STRIP = 16, 256  # users, and items, that are compared at a time
+_TOGETHER = 16  # users who are compared at a time
 
 
 class Population(Protocol):
@@ -176,11 +176,8 @@ def organic(
     """
     each = np.array(np.broadcast_to(np.asarray(lengths, dtype=np.int64), len(users)))
     out = np.full((len(users), width or each.max(initial=0)), -1, dtype=np.int32)
-    n, d = items.vectors.shape
-    strips = -(-n // _STRIP) if n <= _CLOSE else 0
-    columns = np.zeros((strips * _STRIP, d), dtype=np.float32)
-    columns[:n] = items.vectors[: len(columns)]
-    columns = columns.reshape(strips, _STRIP, d).transpose(0, 2, 1).copy()
+    d = items.vectors.shape[1]
+    columns = items.strips if len(items) <= _CLOSE else np.empty((0, d, STRIP), dtype=np.float32)
     _organic(
         items.vectors, columns, items.appeal, items.topics, items.n_topics, users.ids, users.tastes, users.traits,
         np.uint64(seed), each, out,
@@ -246,21 +243,21 @@ def _choose(
 
 @bare
 def _compare(tastes: F32, columns: F32, products: F32, close: F32) -> None:
-    """Put the `affinity` of users (u, interests, d) for all items, columns (strips, d, _STRIP), into close (u, n)."""
+    """Put the `affinity` of users (u, interests, d) for all items, columns (strips, d, STRIP), into close (u, n)."""
     count, interests, d = tastes.shape
     for s in range(columns.shape[0]):
         some = products[: count * interests]
         for i in range(some.shape[0]):
-            for j in range(_STRIP):
+            for j in range(STRIP):
                 some[i, j] = 0.0
         add_products(tastes.reshape(count * interests, d), columns[s], some)
         for u in range(count):
-            best = close[u, s * _STRIP : (s + 1) * _STRIP]
-            for j in range(_STRIP):
+            best = close[u, s * STRIP : (s + 1) * STRIP]
+            for j in range(STRIP):
                 best[j] = some[u * interests, j]
             for k in range(1, interests):
                 own = some[u * interests + k]
-                for j in range(_STRIP):
+                for j in range(STRIP):
                     best[j] = own[j] if own[j] > best[j] else best[j]
 
 
@@ -269,8 +266,8 @@ def _organic(
     begin: int, end: int, vectors: F32, columns: F32, appeal: F32, topics: I32, n_topics: int,
     ids: I64, tastes: F32, traits: F32, seed: np.uint64, lengths: I64, out: I32,
 ) -> None:  # fmt: skip
-    close = np.empty((_TOGETHER, columns.shape[0] * _STRIP), dtype=np.float32)
-    products = np.empty((_TOGETHER * tastes.shape[1], _STRIP), dtype=np.float32)
+    close = np.empty((_TOGETHER, columns.shape[0] * STRIP), dtype=np.float32)
+    products = np.empty((_TOGETHER * tastes.shape[1], STRIP), dtype=np.float32)
     met, again = np.empty(_CONSIDERED, dtype=np.int32), np.empty(_CONSIDERED, dtype=np.bool_)
     values = np.empty(_CONSIDERED)
     for u in range(begin, end):

@@ -8,6 +8,7 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
+from tests.generation.judged import plausibility
 from tests.generation.waiting import random_retrieval, random_waiting, unseen, waiting
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.candidates import SOURCES, RetrievalCandidates
@@ -20,7 +21,6 @@ from zsr_sim.generation.gan import (
     Written,
     item_table,
     next_item_logits,
-    plausibility,
     pooled_views,
     shortlist,
     write,

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.generation.judged import plausibility
 from tests.generation.waiting import random_retrieval, random_waiting
-from zsr_sim.generation.gan import item_table, plausibility, pooled_views
+from zsr_sim.generation.gan import item_table, pooled_views
 from zsr_sim.generation.judging import Judge, judge_all
 from zsr_sim.generation.networks import Discriminator
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.generation.judged import plausibility
 from tests.generation.waiting import random_retrieval
 from zsr_sim.config import GeneratorSettings, Settings
 from zsr_sim.errors import InputError
@@ -21,7 +22,6 @@ from zsr_sim.generation.gan import (
     Drawing,
     SequenceGan,
     next_item_logits,
-    plausibility,
     pooled_views,
     shortlist,
     write,

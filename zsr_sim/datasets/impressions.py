@@ -94,8 +94,8 @@ def _propensity(table: Table, name: str) -> NDArray[np.float64]:
 def read_histories(path: Path, catalogue: Catalogue) -> Interactions:
     """Read an interactions file (user_id, item_id, timestamp) of users who need not occur in any log.
 
-    Items that the catalogue does not know, or that were passed over (skip), are left out. Raises
-    InputError for a file without a known item.
+    Items that the catalogue does not know, or that were passed over (skip), are left out. Raises InputError for a
+    file without a known item.
     """
     table = read_table(path)
     users, (times, _) = ids(table, "user_id"), timestamps(table, "timestamp")

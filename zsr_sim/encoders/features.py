@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zsr_sim.encoders.space import unit
+from zsr_sim.encoders.space import signed, unit
 from zsr_sim.encoders.words import WordSpace
 
 # Held-out items of MovieTweetings and ml-latest-small are told as well with shares of .3 to .7 and with 256 word axes.
@@ -38,9 +38,7 @@ class FeatureSpace:
         points = _joined(words, texts, text_vectors)
         variances, axes = np.linalg.eigh(points.T @ points)  # ascending
         kept = np.flatnonzero(variances > 1e-9 * variances[-1])[::-1][: max(_AXES, dimensions)]
-        largest = np.abs(axes[:, kept]).argmax(axis=0)  # an axis has no sign of its own
-        signed = axes[:, kept] * np.sign(axes[largest, kept])
-        return cls(words, np.ascontiguousarray(signed.T, dtype=np.float32), dimensions)
+        return cls(words, np.ascontiguousarray(signed(axes[:, kept].T), dtype=np.float32), dimensions)
 
     def project(self, texts: Sequence[str], text_vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features of a catalogue's items, float32 (n, features); its own mean is taken out.

@@ -41,11 +41,7 @@ class ItemSpace:
         _, spreads, axes = np.linalg.svd(points, full_matrices=False)  # axes (min(n, d_text), d_text)
         # An axis along which no text differs is made of rounding errors: other on each machine, noise for new texts.
         existing = max(int((spreads > 1e-6).sum()), 1)
-        components = axes[: min(dimensions, existing)]
-        # An axis has no sign of its own: fix it, so that the same texts give the same space on every machine.
-        largest = np.abs(components).argmax(axis=1)
-        signs = np.sign(components[np.arange(len(components)), largest])
-        return cls((components * signs[:, None]).astype(np.float32), centred, normalised)
+        return cls(signed(axes[: min(dimensions, existing)]).astype(np.float32), centred, normalised)
 
     @property
     def dimensions(self) -> int:
@@ -76,6 +72,15 @@ class ItemSpace:
         taken = self.centre(text_vectors) if centre is None else centre
         points = ((directions - taken) @ self.components.T).astype(np.float32)
         return unit(points) if self.normalised else points
+
+
+def signed(axes: NDArray[Any]) -> NDArray[Any]:
+    """Axes (n, d) turned so that each one's largest entry in size is positive.
+
+    An axis has no sign of its own: fixed, the same texts give the same space on every machine.
+    """
+    largest = np.abs(axes).argmax(axis=1)
+    return np.asarray(axes * np.sign(axes[np.arange(len(axes)), largest])[:, None])
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[Any]:

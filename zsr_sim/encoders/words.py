@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
 
-from zsr_sim.encoders.space import unit
+from zsr_sim.encoders.space import signed, unit
 
 _ROUNDS = 6  # of the randomised decomposition (Halko, Martinsson and Tropp 2011)
 
@@ -85,9 +85,7 @@ class WordSpace:
         if not most:
             return cls((), idf, np.zeros((0, 0), dtype=np.float32))
         _, spreads, axes = randomized_svd(bags, most, n_iter=_ROUNDS, random_state=0)
-        axes = axes[spreads > 1e-6]  # the rest is made of rounding errors
-        largest = np.abs(axes).argmax(axis=1)  # an axis has no sign of its own
-        axes *= np.sign(axes[np.arange(len(axes)), largest])[:, None]
+        axes = signed(axes[spreads > 1e-6])  # the rest is made of rounding errors
         return cls(tuple(words), idf, axes.astype(np.float32))
 
     def project(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -169,11 +169,6 @@ def write_relaxed(
     return torch.stack(written, dim=1)
 
 
-def plausibility(discriminator: Discriminator, table: ItemTable, pooled: Tensor, items: Tensor) -> Tensor:
-    """Probability that each sequence int64 (n, length) is real, (n,): the sigmoid of its mean logit over positions."""
-    return torch.sigmoid(discriminator(pooled, table.vectors[items]).mean(dim=1))
-
-
 @dataclass
 class SequenceGan:
     """A generator, its discriminator, and the plausibility from which a sequence is accepted."""

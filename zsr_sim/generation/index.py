@@ -213,7 +213,7 @@ def nearest(
     if index.probes < cells:
         probed, likeness = np.empty(index.probes, dtype=np.int32), np.empty(index.probes, dtype=np.float32)
         found = 0
-        _multiply(query, index.signs, index.centre_offsets, row)
+        multiply(query.reshape(1, query.shape[0]), index.signs, index.centre_offsets, row)
         for c in range(cells):
             if found < index.probes or row[0, c] > likeness[found - 1]:
                 found = place(probed, likeness, found, c, row[0, c])
@@ -230,15 +230,24 @@ def nearest(
 
 
 @bare
-def _multiply(
-    query: NDArray[np.float32], columns: NDArray[np.float32], offsets: NDArray[np.float32], row: NDArray[np.float32]
+def multiply(
+    queries: NDArray[np.float32], columns: NDArray[np.float32], offsets: NDArray[np.float32], out: NDArray[np.float32]
 ) -> None:
-    """Put the scalar products of a query (d,) with columns (d, m), plus their offsets, at the head of the row (1,)."""
-    for j in range(columns.shape[1]):
-        row[0, j] = 0.0
-    for j in range(offsets.shape[0]):
-        row[0, j] = offsets[j]
-    add_products(query.reshape(1, query.shape[0]), columns, row[:, : columns.shape[1]])
+    """Put scalar products of queries (n, d) with columns (d, m), plus offsets, at the head of as many rows of `out`."""
+    for t in range(queries.shape[0]):
+        for j in range(columns.shape[1]):
+            out[t, j] = 0.0
+        for j in range(offsets.shape[0]):
+            out[t, j] = offsets[j]
+    add_products(queries, columns, out[: queries.shape[0], : columns.shape[1]])
+
+
+@inlined
+def multiply_cell(index: ItemIndex, cell: int, queries: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """`multiply` with the items of a cell."""
+    columns, d = index.columns[index.places[cell] : index.places[cell + 1]], queries.shape[1]
+    offsets = index.offsets[index.starts[cell] : index.starts[cell + 1]]
+    multiply(queries, columns.reshape(d, columns.shape[0] // d), offsets, out)
 
 
 @bare
@@ -256,10 +265,9 @@ def _scan(
     count: int,
 ) -> int:
     """Place the items of a cell of this `standing` with the user; returns how many are placed. row: scratch."""
-    k, d, begin, near = items.shape[0], query.shape[0], index.starts[cell], row[0]
-    columns = index.columns[index.places[cell] : index.places[cell + 1]]
+    k, begin, near = items.shape[0], index.starts[cell], row[0]
     size = index.starts[cell + 1] - begin
-    _multiply(query, columns.reshape(d, columns.shape[0] // d), index.offsets[begin : begin + size], row)
+    multiply_cell(index, cell, query.reshape(1, query.shape[0]), row)
     for low in range(0, size, LANES):  # most are passed over as one
         least = scores[k - 1] if count == k else np.float32(-np.inf)
         worth, group = False, near[low : low + LANES]

@@ -9,7 +9,7 @@ import numpy as np
 
 from zsr_sim.compiled import bare, batched, law
 from zsr_sim.envs.tables import F32, I32, I64
-from zsr_sim.generation.index import ItemIndex, Shelf, available, holds, place
+from zsr_sim.generation.index import ItemIndex, Shelf, available, holds, multiply_cell, place
 from zsr_sim.products import LANES, add_products
 
 _BLOCK = 16  # users whose products with a cell's items are taken at a time
@@ -34,12 +34,11 @@ def search(
         read[u], seen[u] = (histories[begin + u] < 0).sum(), (shown[begin + u] < 0).sum()
     users, starts = _members(index, queries[begin:end])
     for cell in range(cells):
-        columns = index.columns[index.places[cell] : index.places[cell + 1]]
-        columns = columns.reshape(d, len(columns) // d)
         for low in range(starts[cell], starts[cell + 1], _BLOCK):
             some = users[low : min(low + _BLOCK, starts[cell + 1])]
-            offsets = index.offsets[index.starts[cell] : index.starts[cell + 1]]
-            _multiply(queries[begin:end], some, columns, offsets, block, products)
+            for t in range(len(some)):
+                block[t] = queries[begin + some[t]]
+            multiply_cell(index, cell, block[: len(some)], products)
             for t in range(len(some)):
                 row, u = some[t], begin + some[t]
                 found[u] = _place_cell(
@@ -76,19 +75,6 @@ def _members(index: ItemIndex, queries: F32) -> tuple[I64, I64]:
             users[after[cell]] = u
             after[cell] += 1
     return users, starts
-
-
-@bare
-def _multiply(queries: F32, users: I64, columns: F32, offsets: F32, block: F32, products: F32) -> None:
-    """Scalar products of some users' queries (n, d) with columns (d, m), plus offsets, into the first rows."""
-    for t in range(users.shape[0]):
-        for j in range(queries.shape[1]):
-            block[t, j] = queries[users[t], j]
-        for j in range(columns.shape[1]):
-            products[t, j] = 0.0
-        for j in range(offsets.shape[0]):
-            products[t, j] = offsets[j]
-    add_products(block[: users.shape[0]], columns, products[: users.shape[0], : columns.shape[1]])
 
 
 @bare
