@@ -245,6 +245,14 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert read_results(tmp_path) == {"b": 1, "a": "é"}
 
 
+def test_a_name_that_is_no_text_comes_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")  # a file's name in ISO 8859-1
+    with begin(tmp_path, ["zsr-sim", "train", "--out", name]) as run:
+        run.write_json("results.json", {"out": name})
+    assert read_results(tmp_path) == {"out": name}
+    assert read_manifest(tmp_path)["command"][-1] == name
+
+
 def test_a_half_written_file_is_not_taken_for_the_real_one(tmp_path: Path) -> None:
     (tmp_path / ".results.json.unfinished").write_text('{"world": {')
     assert read_results(tmp_path) is None

@@ -274,7 +274,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def _json(payload: Any) -> bytes:
-    return (json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """Bytes of a file's name that the locale cannot read are no characters: JSON's escapes say them."""
+    text = json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")
 
 
 def _metrics_row(path: Path, number: int, line: str) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def write_report(folder: Path, others: Sequence[Path] = ()) -> Path:
     content = _content(folder.resolve().name, run, figures, pictures)
     for other, found in beside.items():
         _join(content, other, found)
-    write_whole(folder / REPORT, environment.get_template(REPORT).render(content).encode())
+    write_whole(folder / REPORT, environment.get_template(REPORT).render(content).encode(errors="backslashreplace"))
     return folder / REPORT
 
 
