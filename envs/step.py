@@ -37,7 +37,7 @@ from zsr_sim.envs.traits import Trait
 MAX_DELAY = 16
 """Places for purchases under way: a delay is at least one page less."""
 _COMPARED = 64  # items of a history compared at once
-_WORD, _LOW_BITS = np.uint64(6), np.uint64(63)  # of an item's number: which word of 64 bits, and which bit
+_SIDE_BY_SIDE = 64  # slates checked at once: few enough to stay in the nearest cache
 _CHECKED = 32_768  # slates whose check takes longer than waking another thread for a part of them
 _HIGHEST = 500.0  # utility, in logits: no exp overflows
 
@@ -288,14 +288,21 @@ def remembered_places(length: int) -> int:
 
 @bare
 def step_some(
-    begin: int, end: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, scratch: Scratch
-) -> None:
-    """One page of the users from row `begin` to before `end` who are present."""
+    begin: int, end: int, items: ItemColumns, users: UserColumns, page: PageColumns, rules: Rules, scratch: Scratch,
+    here: I32,
+) -> None:  # fmt: skip
+    """One page of the users from row `begin` to before `end` who are present; `here`, a place for each, is overwritten.
+
+    Who is present is found first, so that the next of them can be fetched, however many in between have left.
+    """
+    count = 0
     for i in range(begin, end):
-        if i + 1 < end and users.present[i + 1]:
-            fetch_user(max(i + 1, 0), items, users, page)
-        if users.present[i]:
-            step_user(max(i, 0), items, users, page, rules, scratch)
+        here[count] = i
+        count += users.present[i]
+    for n in range(count):
+        if n + 1 < count:
+            fetch_user(max(here[n + 1], 0), max(here[min(n + 2, count - 1)], 0), items, users, page)
+        step_user(max(here[n], 0), items, users, page, rules, scratch)
 
 
 @batched
@@ -313,26 +320,41 @@ def step_all(begin: int, end: int, items: Parts, users: Parts, page: Parts, rule
         whole[0], single[0], single[1], single[2], single[3], np.zeros(s, dtype=np.bool_), whole[1],
         np.full(remembered, -1, dtype=np.int32),
     )  # fmt: skip
-    step_some(begin, end, columns, everybody, PageColumns(*page), Rules(*rules), scratch)
+    here = np.empty(end - begin, dtype=np.int32)
+    step_some(begin, end, columns, everybody, PageColumns(*page), Rules(*rules), scratch, here)
 
 
 @shared(_CHECKED)
 def find_bad_slates(begin: int, end: int, n_items: int, out: Bools, slates: I32) -> None:
-    """Which rows hold an item twice or one that is not in the catalogue."""
-    on_page = np.zeros(n_items // 64 + 1, dtype=np.uint64)  # a bit for each item
-    for i in range(begin, end):
-        bad = False
-        for j in range(slates.shape[1]):
-            bad |= (slates[i, j] < 0) | (slates[i, j] >= n_items)
-        if not bad:
-            for j in range(slates.shape[1]):
-                item = np.uint64(slates[i, j])
-                bit = np.uint64(1) << (item & _LOW_BITS)
-                bad |= on_page[item >> _WORD] & bit != 0
-                on_page[item >> _WORD] |= bit
-            for j in range(slates.shape[1]):
-                on_page[np.uint64(slates[i, j]) >> _WORD] = 0
-        out[i] = bad
+    """Which rows, of slates that lie one after the other, hold an item twice or one that is not in the catalogue."""
+    size, items = slates.shape[1], slates.reshape(-1)
+    together = max(min(_SIDE_BY_SIDE, end - begin), 1)
+    places = np.empty(together * size, dtype=slates.dtype)
+    for p in range(len(places)):
+        places[p] = p % size
+    for first in range(begin, end, together):
+        after = min(first + together, end)
+        here = items[first * size : after * size]
+        least = most = here[0]
+        for p in range(len(here)):
+            least, most = min(least, here[p]), max(most, here[p])
+        bad = (least < 0) | (most >= n_items)
+        for apart in range(1, size):
+            others, limit = here[apart:], places[size - apart]
+            for p in range(len(others)):  # without a branch, and in integers of one size: many are compared at once
+                bad |= (here[p] == others[p]) & (places[p] < limit)
+        for i in range(first, after):
+            out[i] = bad and _is_bad(i, n_items, slates)
+
+
+@inlined
+def _is_bad(i: int, n_items: int, slates: I32) -> bool:
+    bad = False
+    for j in range(slates.shape[1]):
+        bad |= (slates[i, j] < 0) | (slates[i, j] >= n_items)
+        for k in range(j):
+            bad |= slates[i, j] == slates[i, k]
+    return bad
 
 
 @inlined

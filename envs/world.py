@@ -212,7 +212,8 @@ class World:
         if slates.dtype.kind not in "iu":
             raise InputError(f"slates hold {slates.dtype.name}, integers (rows of the catalogue) expected")
         bad = np.empty(len(slates), dtype=np.bool_)
-        find_bad_slates(len(self.items), bad, np.ascontiguousarray(slates))  # before a cast could wrap a large number
+        wide = slates.dtype if slates.dtype.itemsize >= 4 else np.int32  # before a cast could wrap a large number
+        find_bad_slates(len(self.items), bad, np.ascontiguousarray(slates, dtype=wide))
         if np.count_nonzero(bad):
             row = int(bad.argmax())
             raise InputError(
