@@ -110,6 +110,7 @@ class OraclePlanner:
         plans = np.tile(np.repeat(np.arange(m), self.rollouts), k)
         future, pools = state.take(who), np.ascontiguousarray(pool[who])
         future.seeds[:] = self._luck(state)[:, None, :].repeat(m, axis=1).ravel()
+        future.draw_moods()
         last = np.minimum(future.steps + self.depth, self.horizon)
         earned = np.zeros(len(who))
         while (future.present & (future.steps < last)).any():

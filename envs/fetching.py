@@ -44,6 +44,7 @@ def fetch_user(i: int, following: int, items: ItemColumns, users: UserColumns, p
     fetch(users.satisfaction, (i,))
     fetch(users.patience, (i,))
     fetch(users.sessions, (i,))
+    fetch(users.moods, (i, 0))
     fetch(page.clicks, (i, 0))
     fetch(page.likes, (i, 0))
     fetch(page.purchases, (i, 0))

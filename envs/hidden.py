@@ -8,7 +8,6 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from zsr_sim.envs.noise import Purpose, normals
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.step import MAX_DELAY
 from zsr_sim.envs.traits import N_TRAITS, Trait
@@ -74,19 +73,10 @@ class HiddenState:
             state.satisfaction[:, None],
             state.patience[:, None],
             state.sessions[:, None],
-            _mood(state),
+            state.users.traits[:, [Trait.LEAVE_MOOD, Trait.RETURN_MOOD]] * state.moods,
             np.take_along_axis(state.pending, pages, axis=1),
             state.users.traits,
             state.users.likings,
         ]
         together = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
         return np.asarray(np.clip(together, self._low, self._high))  # rounding takes unit vectors past 1
-
-
-def _mood(state: WorldState) -> NDArray[np.float64]:
-    """What `step` draws for the session, (n, 2), scaled by the users' own spread."""
-    spread = state.users.traits[:, [Trait.LEAVE_MOOD, Trait.RETURN_MOOD]]
-    if not spread.any():
-        return np.zeros(spread.shape)
-    drawn = normals(state.seeds, state.users.ids, state.sessions.astype(np.int64), Purpose.MOOD, 2)
-    return np.asarray(spread * drawn)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from zsr_sim.compiled import bare, batched, inlined, law, shared
+from zsr_sim.compiled import bare, batched, inlined, law
 from zsr_sim.envs.choice import CASCADE, LOGIT, affinity, attraction, cascade_reach, examination, relevance, sigmoid
 from zsr_sim.envs.dynamics import (
     absence,
@@ -31,14 +31,25 @@ from zsr_sim.envs.exponential import exponential
 from zsr_sim.envs.feedback import dwell_median, dwell_time, reaction_probability, worth
 from zsr_sim.envs.fetching import fetch_user
 from zsr_sim.envs.noise import Purpose, uniform4
-from zsr_sim.envs.tables import F64, I32, LANES, Bools, Fact, ItemColumns, PageColumns, Rules, Scratch, UserColumns
+from zsr_sim.envs.tables import (
+    F64,
+    I32,
+    I64,
+    LANES,
+    U64,
+    Bools,
+    Fact,
+    ItemColumns,
+    PageColumns,
+    Rules,
+    Scratch,
+    UserColumns,
+)
 from zsr_sim.envs.traits import Trait
 
 MAX_DELAY = 16
 """Places for purchases under way: a delay is at least one page less."""
 _COMPARED = 64  # items of a history compared at once
-_SIDE_BY_SIDE = 64  # slates checked at once: few enough to stay in the nearest cache
-_CHECKED = 32_768  # slates whose check takes longer than waking another thread for a part of them
 _HIGHEST = 500.0  # utility, in logits: no exp overflows
 
 Parts: TypeAlias = tuple[Any, ...]
@@ -220,6 +231,19 @@ def _change(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, j
 
 
 @inlined
+def _draw_mood(i: int, seeds: U64, ids: I64, sessions: I32, out: F64) -> None:
+    radius, angle, _, _ = uniform4(seeds[i], ids[i], sessions[i], _MOOD, 0)
+    out[i, 0], out[i, 1] = moods(radius, angle)
+
+
+@batched
+def draw_moods(begin: int, end: int, seeds: U64, ids: I64, sessions: I32, out: F64) -> None:
+    """The moods of sessions, float64 (n, 2), as the step draws them where one begins: kept, since pages are many."""
+    for i in range(begin, end):
+        _draw_mood(i, seeds, ids, sessions, out)
+
+
+@inlined
 def _go_on(
     i: int, users: UserColumns, page: PageColumns, rules: Rules, success: float, luck: float, away: float
 ) -> None:
@@ -227,11 +251,7 @@ def _go_on(
     traits = users.traits
     satisfaction = satisfied(users.satisfaction[i], success, traits[i, Trait.SATISFACTION_MEMORY])
     users.satisfaction[i] = satisfaction
-    restless, eager = 0.0, 0.0
-    if traits[i, Trait.LEAVE_MOOD] > 0.0 or traits[i, Trait.RETURN_MOOD] > 0.0:
-        radius, angle, _, _ = uniform4(users.seeds[i], users.ids[i], users.sessions[i], _MOOD, 0)
-        restless, eager = moods(radius, angle)
-    bias = traits[i, Trait.LEAVE_BIAS] + traits[i, Trait.LEAVE_MOOD] * restless
+    bias = traits[i, Trait.LEAVE_BIAS] + traits[i, Trait.LEAVE_MOOD] * users.moods[i, 0]
     hazard = leave_hazard(satisfaction, bias, traits[i, Trait.LEAVE_SLOPE])
     if traits[i, Trait.PATIENCE] > 0.0:
         users.patience[i] = patience_left(users.patience[i], success, traits[i, Trait.PATIENCE_GAIN])
@@ -239,7 +259,7 @@ def _go_on(
             hazard = 1.0
     over, days = luck < hazard, math.inf
     if traits[i, Trait.RETURN_RATE] > 0.0:
-        mood = traits[i, Trait.RETURN_MOOD] * eager
+        mood = traits[i, Trait.RETURN_MOOD] * users.moods[i, 1]
         daily = return_hazard(satisfaction, traits[i, Trait.RETURN_RATE], traits[i, Trait.RETURN_SLOPE], mood)
         hazard *= absence(daily, rules.max_gap)
         if over:
@@ -249,6 +269,7 @@ def _go_on(
     if over and not page.left[i]:
         page.gaps[i] = days
         users.sessions[i] += 1
+        _draw_mood(i, users.seeds, users.ids, users.sessions, users.moods)
         users.patience[i] = traits[i, Trait.PATIENCE]
         kept = traits[i, Trait.BOREDOM_DAY_MEMORY] ** days
         for c in range(users.boredom.shape[1]):
@@ -322,39 +343,6 @@ def step_all(begin: int, end: int, items: Parts, users: Parts, page: Parts, rule
     )  # fmt: skip
     here = np.empty(end - begin, dtype=np.int32)
     step_some(begin, end, columns, everybody, PageColumns(*page), Rules(*rules), scratch, here)
-
-
-@shared(_CHECKED)
-def find_bad_slates(begin: int, end: int, n_items: int, out: Bools, slates: I32) -> None:
-    """Which rows, of slates that lie one after the other, hold an item twice or one that is not in the catalogue."""
-    size, items = slates.shape[1], slates.reshape(-1)
-    together = max(min(_SIDE_BY_SIDE, end - begin), 1)
-    places = np.empty(together * size, dtype=slates.dtype)
-    for p in range(len(places)):
-        places[p] = p % size
-    for first in range(begin, end, together):
-        after = min(first + together, end)
-        here = items[first * size : after * size]
-        least = most = here[0]
-        for p in range(len(here)):
-            least, most = min(least, here[p]), max(most, here[p])
-        bad = (least < 0) | (most >= n_items)
-        for apart in range(1, size):
-            others, limit = here[apart:], places[size - apart]
-            for p in range(len(others)):  # without a branch, and in integers of one size: many are compared at once
-                bad |= (here[p] == others[p]) & (places[p] < limit)
-        for i in range(first, after):
-            out[i] = bad and _is_bad(i, n_items, slates)
-
-
-@inlined
-def _is_bad(i: int, n_items: int, slates: I32) -> bool:
-    bad = False
-    for j in range(slates.shape[1]):
-        bad |= (slates[i, j] < 0) | (slates[i, j] >= n_items)
-        for k in range(j):
-            bad |= slates[i, j] == slates[i, k]
-    return bad
 
 
 @inlined

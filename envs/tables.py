@@ -72,6 +72,7 @@ class UserColumns(NamedTuple):
     satisfaction: F32
     patience: F32
     sessions: I32
+    moods: F64
     pending: NDArray[np.uint8]
     histories: I32
     shown: I32

@@ -17,7 +17,8 @@ from zsr_sim.envs.choice import CHOICES, seasonal
 from zsr_sim.envs.columns import Columns
 from zsr_sim.envs.feedback import Feedback, RewardWeights
 from zsr_sim.envs.items import WorldItems
-from zsr_sim.envs.step import MAX_DELAY, find_bad_slates, step_all
+from zsr_sim.envs.slates import find_bad_slates
+from zsr_sim.envs.step import MAX_DELAY, draw_moods, step_all
 from zsr_sim.envs.tables import LANES, ItemColumns, PageColumns, Rules, UserColumns
 from zsr_sim.envs.traits import N_TRAITS, Trait
 from zsr_sim.errors import InputError, nearest
@@ -59,8 +60,9 @@ class WorldState(Columns):
 
     seeds: uint64 (n,). steps: int64 (n,), pages seen so far. present: bool (n,), False once the visit is over.
     tastes: float32 (n, interests, d). boredom: float32 (n, n_topics), in clicks. satisfaction: float32 (n,), 0..1.
-    patience: float32 (n,), pages that are left of it. sessions: int32 (n,), sessions begun so far. pending: uint8
-    (n, MAX_DELAY), purchases that arrive at page p stand in column p mod MAX_DELAY. histories: int32 (n, length).
+    patience: float32 (n,), pages that are left of it. sessions: int32 (n,), sessions begun so far. moods: float64
+    (n, 2), of the session under way and of the absence after it, in standard deviations (`dynamics.moods`). pending:
+    uint8 (n, MAX_DELAY), purchases that arrive at page p stand in column p mod MAX_DELAY. histories: int32 (n, length).
     shown: int32 (n, capacity, slate), the latest pages of this visit: page p stands at p mod capacity; -1: none yet.
     """
 
@@ -73,6 +75,7 @@ class WorldState(Columns):
     satisfaction: NDArray[np.float32]
     patience: NDArray[np.float32]
     sessions: NDArray[np.int32]
+    moods: NDArray[np.float64]
     pending: NDArray[np.uint8]
     histories: NDArray[np.int32]
     shown: NDArray[np.int32]
@@ -83,12 +86,16 @@ class WorldState(Columns):
         _unroll(self.shown, self.steps, out)
         return out.reshape(len(out), -1)
 
+    def draw_moods(self) -> None:
+        """Draw the moods of the sessions under way from `seeds`, as where these have changed."""
+        draw_moods(self.seeds, self.users.ids, self.sessions, self.moods)
+
 
 def user_columns(state: WorldState) -> UserColumns:
     """The arrays of `state` themselves, as the step takes them."""
     return UserColumns(
         state.users.ids, state.users.traits, state.seeds, state.steps, state.present, state.tastes, state.boredom,
-        state.satisfaction, state.patience, state.sessions, state.pending, state.histories, state.shown,
+        state.satisfaction, state.patience, state.sessions, state.moods, state.pending, state.histories, state.shown,
         state.users.likings,
     )  # fmt: skip
 
@@ -162,7 +169,7 @@ class World:
             )
         if users.traits.shape != (n, N_TRAITS):
             raise InputError(f"traits have shape {users.traits.shape}; expected {(n, N_TRAITS)}: (users, traits)")
-        return WorldState(
+        state = WorldState(
             users=users.copy(),  # `put` writes into them; the caller's arrays may be shared
             seeds=np.array(np.broadcast_to(np.asarray(seeds, dtype=np.uint64), n)),
             steps=np.zeros(n, dtype=np.int64),
@@ -172,10 +179,13 @@ class World:
             satisfaction=np.full(n, 0.5, dtype=np.float32),
             patience=users.traits[:, Trait.PATIENCE].copy(),
             sessions=np.ones(n, dtype=np.int32),
+            moods=np.empty((n, 2)),
             pending=np.zeros((n, MAX_DELAY), dtype=np.uint8),
             histories=users.histories.copy(),
             shown=np.full((n, self.shown_capacity // self.slate_size, self.slate_size), -1, dtype=np.int32),
         )
+        state.draw_moods()
+        return state
 
     def step(
         self, state: WorldState, slates: NDArray[np.int32], answers: NDArray[np.float32] | None = None

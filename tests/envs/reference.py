@@ -138,7 +138,8 @@ def _go_on(
     memory = t["SATISFACTION_MEMORY"]
     mood = memory * float(state.satisfaction[i]) + (1 - memory) * success
     row = slice(i, i + 1)
-    restless, eager = normals(state.seeds[row], state.users.ids[row], int(state.sessions[i]), Purpose.MOOD, 2)[0]
+    visit = (state.seeds[row], state.users.ids[row])
+    restless, eager = normals(*visit, int(state.sessions[i]), Purpose.MOOD, 2)[0]
     hazard = logistic(t["LEAVE_BIAS"] + t["LEAVE_MOOD"] * restless - t["LEAVE_SLOPE"] * mood)
     after.satisfaction[i] = mood
     if t["PATIENCE"] > 0:
@@ -152,6 +153,7 @@ def _go_on(
     if over and not out["left"][0]:
         out["gaps"][0] = days
         after.sessions[i] += 1
+        after.moods[i] = normals(*visit, int(after.sessions[i]), Purpose.MOOD, 2)[0]
         after.patience[i] = t["PATIENCE"]
         after.boredom[i] *= t["BOREDOM_DAY_MEMORY"] ** days
     after.steps[i] += 1
