@@ -37,7 +37,8 @@ class ItemIndex(NamedTuple):
     offsets: float32 (n,), in that order, and centre_offsets: float32 (cells,), what is added to scalar products.
     columns: float32 (d * all widths,), the vectors once more, cell by cell as (d, width) for products, the width a
     multiple of LANES, zeros after the last item; places: int64 (cells + 1,), where each cell's begin. signs: float32
-    (d, width), likewise the centres. widest: the largest width of a cell.
+    (d, width), likewise the centres. widest: the largest width of a cell. homes: int32 (n, 2), each item's cell and its
+    place in that.
     """
 
     centres: NDArray[np.float32]
@@ -51,6 +52,7 @@ class ItemIndex(NamedTuple):
     places: NDArray[np.int64]
     signs: NDArray[np.float32]
     widest: int
+    homes: NDArray[np.int32]
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32], exact: int = EXACT) -> ItemIndex:
@@ -93,10 +95,11 @@ class ItemIndex(NamedTuple):
         ordered = np.ascontiguousarray(vectors[order])
         parts = [_columns(ordered[begin:end]) for begin, end in itertools.pairwise(starts)]
         places = np.concatenate([[0], np.cumsum([part.size for part in parts])])
+        homes = np.stack([cell, np.argsort(order, kind="stable") - starts[cell]], axis=1).astype(np.int32)
         return cls(
             centres, starts, order.astype(np.int32), ordered, probes, np.ascontiguousarray(offsets[order]),
             np.zeros(cells, dtype=np.float32), np.concatenate([part.ravel() for part in parts]), places,
-            _columns(centres), max(part.shape[1] for part in parts),
+            _columns(centres), max(part.shape[1] for part in parts), homes,
         )  # fmt: skip
 
 

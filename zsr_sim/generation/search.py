@@ -9,10 +9,12 @@ import numpy as np
 
 from zsr_sim.compiled import bare, batched, law
 from zsr_sim.envs.tables import F32, I32, I64
-from zsr_sim.generation.index import ItemIndex, Shelf, available, holds, multiply_cell, place
+from zsr_sim.generation.index import ItemIndex, Shelf, available, multiply_cell, place
 from zsr_sim.products import LANES, add_products
 
 _BLOCK = 16  # users whose products with a cell's items are taken at a time
+_KEPT = 1 << 20  # products that wait for a user's other cells to be read
+_NEVER = np.float32(-np.inf)
 
 
 @batched
@@ -25,31 +27,39 @@ def search(
     As `nearest`, but only among what is new in the cells that are probed: fewer than k where they hold fewer, none for
     a query of zeros.
     """
-    n, d, cells = end - begin, queries.shape[1], len(index.centres)
-    scores = np.empty((n, items.shape[1]), dtype=np.float32)
-    block, products = np.empty((_BLOCK, d), dtype=np.float32), np.empty((_BLOCK, index.widest), dtype=np.float32)
-    found[begin:end] = 0
-    read, seen = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)  # where padding ends
-    for u in range(n):
-        read[u], seen[u] = (histories[begin + u] < 0).sum(), (shown[begin + u] < 0).sum()
-    users, starts = _members(index, queries[begin:end])
-    for cell in range(cells):
-        for low in range(starts[cell], starts[cell + 1], _BLOCK):
-            some = users[low : min(low + _BLOCK, starts[cell + 1])]
-            for t in range(len(some)):
-                block[t] = queries[begin + some[t]]
-            multiply_cell(index, cell, block[: len(some)], products)
-            for t in range(len(some)):
-                row, u = some[t], begin + some[t]
-                found[u] = _place_cell(
-                    index, cell, products[t], steps[u], shelf, histories[u, read[row] :], shown[u, seen[row] :],
-                    items[u], scores[row], found[u],
-                )  # fmt: skip
+    together = max(min(_KEPT // (index.probes * index.widest), end - begin), 1)
+    near = np.empty(index.widest * (1 + together * index.probes), dtype=np.float32)
+    block, lanes = np.empty((_BLOCK, queries.shape[1]), dtype=np.float32), np.empty(LANES, dtype=np.float32)
+    scores, lines = np.empty(items.shape[1], dtype=np.float32), np.zeros(len(index.centres), dtype=np.int64)
+    for low in range(begin, end, together):
+        some = queries[low : min(low + together, end)]
+        probed, rows, starts = _members(index, some)
+        places, filled = np.empty(probed.shape, dtype=np.int64), index.widest
+        for cell in range(len(index.centres)):
+            width = (index.places[cell + 1] - index.places[cell]) // queries.shape[1]
+            for first in range(starts[cell], starts[cell + 1], _BLOCK):
+                those = rows[first : min(first + _BLOCK, starts[cell + 1])]
+                for t in range(len(those)):
+                    u, p = those[t] // index.probes, those[t] % index.probes
+                    block[t], places[u, p] = some[u], filled + t * width
+                products = near[filled : filled + len(those) * width].reshape(len(those), width)
+                multiply_cell(index, cell, block[: len(those)], products)
+                filled += len(those) * width
+        for u in range(len(some)):
+            found[low + u] = 0
+            if probed[u, 0] >= 0:
+                _strike_out(index, probed[u], places[u], histories[low + u], shown[low + u], lines, near)
+                found[low + u] = _best(
+                    index, probed[u], places[u], near, steps[low + u], shelf, items[low + u], scores, lanes
+                )
 
 
 @law
-def _members(index: ItemIndex, queries: F32) -> tuple[I64, I64]:
-    """Who looks into each cell: users, cell by cell, and where each cell's begin, (cells + 1,)."""
+def _members(index: ItemIndex, queries: F32) -> tuple[I32, I64, I64]:
+    """Cells that each user looks into, int32 (n, probes), -1 for a query of zeros; and the same the other way round.
+
+    That is, cell by cell, the places in the first table, and where each cell's begin, (cells + 1,).
+    """
     n, cells = len(queries), len(index.centres)
     probed = np.zeros((n, index.probes), dtype=np.int32)
     if index.probes < cells:
@@ -63,35 +73,89 @@ def _members(index: ItemIndex, queries: F32) -> tuple[I64, I64]:
                     count = place(probed[u], likeness, count, c, near[u, c])
     else:
         probed[:] = np.arange(cells)
-    starts, known = np.zeros(cells + 1, dtype=np.int64), np.empty(n, dtype=np.bool_)
+    starts = np.zeros(cells + 1, dtype=np.int64)
     for u in range(n):
-        known[u] = queries[u].any()
+        if not queries[u].any():
+            probed[u] = -1
         for cell in probed[u]:
-            starts[cell + 1] += known[u]
+            starts[cell + 1] += cell >= 0
     starts = np.cumsum(starts)
-    users, after = np.empty(starts[-1], dtype=np.int64), starts.copy()
+    rows, after = np.empty(starts[-1], dtype=np.int64), starts.copy()
     for u in range(n):
-        for cell in probed[u, : index.probes if known[u] else 0]:
-            users[after[cell]] = u
-            after[cell] += 1
-    return users, starts
+        for p in range(index.probes):
+            cell = probed[u, p]
+            if cell >= 0:
+                rows[after[cell]] = u * index.probes + p
+                after[cell] += 1
+    return probed, rows, starts
 
 
 @bare
-def _place_cell(
-    index: ItemIndex, cell: int, products: F32, step: int, shelf: Shelf, history: I32, shown: I32, items: I32,
-    scores: F32, count: int,
-) -> int:  # fmt: skip
-    """Place a cell's items that are new to the user and can be had; returns how many are placed by now."""
-    k, begin, end = items.shape[0], index.starts[cell], index.starts[cell + 1]
-    for low in range(0, end - begin, LANES):  # most are passed over as one
-        least = scores[k - 1] if count == k else np.float32(-np.inf)
-        worth, group = False, products[low : low + LANES]
-        for t in range(LANES):
-            worth |= group[t] >= least
-        for t in range(low, min(low + LANES, end - begin) if worth else low):
-            if count < k or products[t] >= scores[k - 1]:
-                item = index.items[begin + t]
-                if available(item, step, shelf) and not holds(shown, item) and not holds(history, item):
-                    count = place(items, scores, count, item, products[t])
+def _strike_out(
+    index: ItemIndex, probed: I32, places: I64, history: I32, shown: I32, lines: I64, near: F32
+) -> None:  # fmt: skip
+    """Put -inf for what is not new, and for what is no item, where a user's products with these cells are in `near`.
+
+    lines: scratch, (cells,), all 0 before and after: what lies in other cells is struck out in front, for nobody.
+    """
+    for p in range(probed.shape[0]):
+        lines[probed[p]] = places[p]
+        size = index.starts[probed[p] + 1] - index.starts[probed[p]]
+        for t in range(size, -(-size // LANES) * LANES):
+            near[places[p] + t] = _NEVER
+    for old in (history, shown):
+        for j in range(old.shape[0] - 1, -1, -1):
+            if old[j] < 0:  # padding stands on the left
+                break
+            near[lines[index.homes[old[j], 0]] + index.homes[old[j], 1]] = _NEVER
+    for cell in probed:
+        lines[cell] = 0
+
+
+@bare
+def _least(index: ItemIndex, probed: I32, places: I64, near: F32, k: int, lanes: F32) -> np.float32:
+    """What at least k of a user's products come to: the largest in each of LANES columns, and of these the k-th.
+
+    Some fifteen items are as large where ten are looked for; those that were among the ten when they were met are four
+    times as many. lanes: scratch, (LANES,).
+    """
+    lanes[:] = _NEVER
+    for p in range(probed.shape[0]):
+        size = index.starts[probed[p] + 1] - index.starts[probed[p]]
+        for low in range(places[p], places[p] + size, LANES):
+            group = near[low : low + LANES]
+            for t in range(LANES):
+                lanes[t] = group[t] if group[t] > lanes[t] else lanes[t]
+    least = np.float32(np.inf)
+    for t in range(LANES):
+        larger = 0
+        for other in range(LANES):
+            larger += lanes[other] > lanes[t]
+        if larger < k:
+            least = min(least, lanes[t])
+    return least
+
+
+@bare
+def _best(
+    index: ItemIndex, probed: I32, places: I64, near: F32, step: int, shelf: Shelf, items: I32, scores: F32, lanes: F32
+) -> int:
+    """Place the items of these cells that are new and can be had; returns how many are placed. lanes: scratch."""
+    k, count, least = items.shape[0], 0, _NEVER
+    if k <= LANES and shelf.released.shape[0] == 0:
+        least = _least(index, probed, places, near, k, lanes)
+    for p in range(probed.shape[0]):
+        begin = index.starts[probed[p]]
+        products = near[places[p] : places[p] + index.starts[probed[p] + 1] - begin]
+        for low in range(0, products.shape[0], LANES):  # most are passed over as one
+            worth, group = False, near[places[p] + low : places[p] + low + LANES]
+            for t in range(LANES):
+                worth |= group[t] >= least
+            for t in range(low, min(low + LANES, products.shape[0]) if worth else low):
+                if products[t] >= least and products[t] > _NEVER:
+                    item = index.items[begin + t]
+                    if available(item, step, shelf):
+                        count = place(items, scores, count, item, products[t])
+                        if count == k:
+                            least = max(least, scores[k - 1])
     return count
