@@ -57,10 +57,10 @@ def ablation(data: str, settings: Settings, seed: int, users: int, min_interacti
     ground = ground_of(scene, Question(data, ["gan"], min_interactions=min_interactions))
     trials = leave_one_out(ground.log, len(scene.vectors), ground.train)
     learner = scene.learning_from(trials.train)
-    before, after, held_out = train_gans(learner, settings, seed)
+    before, after, trainer = train_gans(learner, settings, seed)
     plain, taught = (_ranked(gan, learner, trials, seed) for gan in (before, after))
     rows = {metric: _paired(plain[metric], taught[metric], trials.users) for metric in RANKED}
-    rows |= _written(before, after, held_out, learner.vectors, seed)
+    rows |= _written(before, after, trainer.held_out, learner.vectors, seed)
     return rows | {PRIMARY: _return(before, after, learner, settings, seed, users)}
 
 

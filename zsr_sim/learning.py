@@ -31,7 +31,6 @@ from zsr_sim.encoders.space import ItemSpace
 from zsr_sim.envs.stage import Stage
 from zsr_sim.errors import InputError
 from zsr_sim.experiment import Scene
-from zsr_sim.generation.batches import Batch
 from zsr_sim.generation.candidates import CandidateSource, RetrievalCandidates
 from zsr_sim.generation.clicks import ClickModel, ClickTrainer
 from zsr_sim.generation.composed import ComposedCandidates
@@ -181,12 +180,12 @@ def _train_gan(scene: Scene, settings: Settings, seed: int, report: OnProgress, 
     )
 
 
-def train_gans(scene: Scene, settings: Settings, seed: int) -> tuple[Gan, Gan, Batch]:
-    """`gan` of one training, before and after its adversarial steps, and what was held out of it."""
+def train_gans(scene: Scene, settings: Settings, seed: int) -> tuple[Gan, Gan, GanTrainer]:
+    """`gan` of one training, before and after its adversarial steps, and what trained it."""
     scene = scene.told()
     trainer, _ = _train_generator(scene, settings, seed, _tell_nobody, Progress())
     before, after = (Gan(_written(g, scene.retrieval, settings)) for g in (trainer.before_adversary, trainer.gan))
-    return before, after, trainer.held_out
+    return before, after, trainer
 
 
 def _written(gan: SequenceGan, retrieval: Retrieval, settings: Settings) -> GeneratedCandidates:

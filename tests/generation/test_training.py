@@ -18,6 +18,7 @@ from tests.generation.waiting import random_retrieval
 from zsr_sim.config import GeneratorSettings, Settings
 from zsr_sim.errors import InputError
 from zsr_sim.generation import likelihood, training
+from zsr_sim.generation.batches import Batch
 from zsr_sim.generation.gan import (
     Drawing,
     SequenceGan,
@@ -366,6 +367,20 @@ def test_feedback_raises_the_likelihood_of_what_was_clicked(monkeypatch: pytest.
     held, pulled, _ = _fed(100.0, monkeypatch)
     assert pulled["feedback_divergence"] < figures["feedback_divergence"] / 10
     assert np.abs(held).max() < np.abs(gained).max() / 3
+
+
+def test_the_gate_lets_pass_what_users_liked() -> None:
+    """They click at random: of pages that are alike some are called real, so all look less real than the log."""
+    rng = np.random.default_rng(0)
+    real = Sequences(rng.integers(0, 60, (300, 5)).astype(np.int32), rng.integers(0, 60, (300, 3)).astype(np.int32))
+    trainer = GanTrainer(random_retrieval(), log_of(real), real, real, settings(), seed=0)
+    shown = Sequences(real.histories[:200], rng.permuted(np.tile(np.arange(9), (200, 1)), axis=1)[:, :3])
+    clicks = rng.random((200, 3)) < 0.3
+    trainer.learn_from_feedback(shown.histories, shown.targets, clicks, steps=120)
+    liked = np.flatnonzero(clicks.sum(axis=1) > clicks.sum(axis=1).mean())
+    judged = trainer._judge(Batch.of(shown.take(liked), trainer.table))
+    assert float((judged >= trainer.gan.threshold).double().mean()) == pytest.approx(0.9, abs=0.02)
+    assert trainer.gan.threshold < float(torch.quantile(trainer._judge(trainer.held_out), 0.1))
 
 
 @torch.inference_mode()

@@ -194,10 +194,10 @@ class GanTrainer:
             )
         return ""
 
-    def calibrate(self) -> None:
-        """Set the gate so that `real_acceptance` of the real held-out sequences would pass."""
-        judged = self._judge(self.held_out)
-        self.gan.threshold = float(torch.quantile(judged.double(), 1 - self.settings.real_acceptance))
+    def calibrate(self, *liked: Batch) -> None:
+        """Set the gate so that `real_acceptance` of the real held-out sequences would pass, and of what users liked."""
+        judged = [self._judge(pages).double() for pages in (self.held_out, *liked)]
+        self.gan.threshold = min(float(torch.quantile(each, 1 - self.settings.real_acceptance)) for each in judged)
 
     @torch.inference_mode()
     def monitors(self) -> dict[str, float]:
@@ -328,7 +328,8 @@ class GanTrainer:
         The generator's objective, for each item shown: its advantage (click or not, less the mean at that position)
         times the importance weight of its draw, clipped (Schulman et al. 2017, equation 7), less the divergence from
         the pre-trained generator, KL(pre-trained || now), over the whole catalogue at the same places. The
-        discriminator learns pages with more clicks than the mean as real, beside the original sequences.
+        discriminator learns pages with more clicks than the mean as real, beside the original sequences; the gate lets
+        pass as many of the one as of the other.
         """
         data = Batch.of(Sequences(histories, pages), self.table)
         self._known[data.items] = True  # from now on these may have residuals, too
@@ -345,7 +346,8 @@ class GanTrainer:
             sums["feedback_gain"] += float(gain.detach()) / steps
             sums["feedback_divergence"] += float(divergence.detach()) / steps
             self._judge_feedback(data.take(rows), liked[rows])
-        self.calibrate()
+        # What users like may look unlike the log: held to the log alone, the gate would stop what was just learned.
+        self.calibrate(*([data.take(liked.nonzero()[:, 0])] if liked.any() else []))
         return sums
 
     def _better(self, behaviour: Generator, data: Batch, worth: Tensor) -> tuple[Tensor, Tensor]:
