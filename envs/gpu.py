@@ -109,8 +109,9 @@ def kernel(places: int, remembered: int) -> Callable[[ItemColumns, UserColumns, 
         scratch = Scratch(
             local(places, float64), local(places, float64), local(places, float64), local(places, float64),
             local(places, float64), local(places, float64), local(places, float64), local(places, float64),
-            local(places, int32), local(places, float32), local(places, float32), local(places, float32),
-            local(places, float32), local(places, boolean), local(places, int32), local(remembered, int32),
+            local(places, float64), local(places, int32), local(places, float32), local(places, float32),
+            local(places, float32), local(places, float32), local(places, boolean), local(places, int32),
+            local(remembered, int32),
         )  # fmt: skip
         for k in range(remembered):
             scratch.remembered[k] = -1

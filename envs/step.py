@@ -61,6 +61,8 @@ _MOOD = int(Purpose.MOOD)
 @inlined
 def _look_up(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, out: Scratch) -> None:
     """What is known of each item on the page, and of user i about it, brought together for `_judge`."""
+    for k in range(users.histories.shape[1]):
+        out.remembered[k] = users.histories[i, k]  # well ahead: what was just written makes a wider read wait
     step = users.steps[i]
     phase = step % items.seasons.shape[0] if users.traits[i, Trait.SEASON_WEIGHT] > 0.0 else 0
     for j in range(page.slates.shape[1]):
@@ -73,7 +75,7 @@ def _look_up(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, 
         out.appeal[j], out.quality[j] = items.facts[item, Fact.APPEAL], items.facts[item, Fact.QUALITY]
         out.bored[j], out.season[j] = users.boredom[i, topic], items.seasons[phase, topic]
     if users.traits[i, Trait.REPEAT_PENALTY] != 0.0:
-        _find_repeats(i, users.histories, page.slates, out.remembered, out.repeated)
+        _find_repeats(i, page.slates, out.remembered, out.repeated)
 
 
 @inlined
@@ -215,18 +217,19 @@ def _change(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, j
     towards, away = traits[i, Trait.DRIFT_RATE], traits[i, Trait.AVERSION_RATE]
     for c in range(users.boredom.shape[1]):
         users.boredom[i, c] *= traits[i, Trait.BOREDOM_MEMORY]
+    judged.rates[:] = -away
     clicks, enjoyed = 0, 0.0
+    for n in range(_list_places(page.clicks, page.clicks, i, judged.places)):  # a branch below would be guessed wrong
+        j = judged.places[n]
+        item = page.slates[i, j]
+        mine = enjoyment(items.facts[item, Fact.QUALITY], slope) if share > 0.0 else 1.0
+        clicks, enjoyed = clicks + 1, enjoyed + mine
+        users.boredom[i, int(items.facts[item, Fact.TOPIC])] += 1.0
+        judged.rates[j] = towards * pull(mine, share)
+        _remember(users.histories, i, item)
     for n in range(_list_places(page.clicks, page.skips, i, judged.places)):
         j = judged.places[n]
-        item, interest = page.slates[i, j], judged.interests[j]
-        if page.clicks[i, j]:
-            mine = enjoyment(items.facts[item, Fact.QUALITY], slope) if share > 0.0 else 1.0
-            clicks, enjoyed = clicks + 1, enjoyed + mine
-            users.boredom[i, int(items.facts[item, Fact.TOPIC])] += 1.0
-            drift(users.tastes, i, interest, items.vectors, item, towards * pull(mine, share))
-            _remember(users.histories, i, item)
-        else:
-            drift(users.tastes, i, interest, items.vectors, item, -away)
+        drift(users.tastes, i, judged.interests[j], items.vectors, page.slates[i, j], judged.rates[j])
     return page_success(clicks) * fulfilment(enjoyed / clicks, share) if clicks else 0.0
 
 
@@ -335,10 +338,10 @@ def step_all(begin: int, end: int, items: Parts, users: Parts, page: Parts, rule
     """
     columns, everybody = ItemColumns(*items), UserColumns(*users)
     s, remembered = len(columns.log_positions), remembered_places(everybody.histories.shape[1])
-    real, single, whole = np.zeros((7, s)), np.zeros((4, s), dtype=np.float32), np.zeros((2, s), dtype=np.int32)
+    real, single, whole = np.zeros((8, s)), np.zeros((4, s), dtype=np.float32), np.zeros((2, s), dtype=np.int32)
     scratch = Scratch(
         real[0], real[1], real[2], real[3], real[4], np.zeros(-(-s // (4 * LANES)) * 4 * LANES), real[5], real[6],
-        whole[0], single[0], single[1], single[2], single[3], np.zeros(s, dtype=np.bool_), whole[1],
+        real[7], whole[0], single[0], single[1], single[2], single[3], np.zeros(s, dtype=np.bool_), whole[1],
         np.full(remembered, -1, dtype=np.int32),
     )  # fmt: skip
     here = np.empty(end - begin, dtype=np.int32)
@@ -346,10 +349,8 @@ def step_all(begin: int, end: int, items: Parts, users: Parts, page: Parts, rule
 
 
 @inlined
-def _find_repeats(i: int, histories: I32, slates: I32, remembered: I32, out: Bools) -> None:
-    """Which items on the page are in user i's history; `remembered` is it, and -1 on to whole vector registers."""
-    for k in range(histories.shape[1]):
-        remembered[k] = histories[i, k]
+def _find_repeats(i: int, slates: I32, remembered: I32, out: Bools) -> None:
+    """Which items on the page are in a history; `remembered` is it, and -1 on to whole vector registers."""
     for j in range(slates.shape[1]):
         found = False
         for k in range(remembered.shape[0]):  # all of them, so that many are compared at once

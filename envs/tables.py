@@ -108,9 +108,10 @@ class Scratch(NamedTuple):
     relevance: log-odds of a click. worth: once clicked. there: 1, or 0 where an item cannot be had. looks:
     `examination`. attraction: probability of a click where the user looks. luck: a uniform, in whole blocks of four, on
     a CPU in `LANES` blocks or a multiple. gains: reward to expect once clicked. cosines, interests: with and of the
-    nearest interest. appeal, quality, bored, season: what `relevance` and `worth` take of the item and its topic.
-    repeated: whether it was consumed before. places: positions with something in common. Of the user: remembered,
-    int32, the history, with -1 on to whole vector registers.
+    nearest interest. rates: at which that follows the item once it was looked at, or flees it (below 0). appeal,
+    quality, bored, season: what `relevance` and `worth` take of the item and its topic. repeated: whether it was
+    consumed before. places: positions with something in common. Of the user: remembered, int32, the history, with -1 on
+    to whole vector registers.
     """
 
     relevance: F64
@@ -121,6 +122,7 @@ class Scratch(NamedTuple):
     luck: F64
     gains: F64
     cosines: F64
+    rates: F64
     interests: I32
     appeal: F32
     quality: F32
