@@ -19,7 +19,7 @@ from zsr_sim.envs.rendering import arrival_text, page_text
 from zsr_sim.envs.stage import Arrays
 from zsr_sim.envs.visits import observe
 from zsr_sim.envs.world import WorldState
-from zsr_sim.errors import InputError
+from zsr_sim.errors import InputError, nearest
 
 _VISITORS = 2**39  # ids of visits are drawn below this: above it a population keeps ids for other ends
 _SEEDS = 2**64 - 1
@@ -57,6 +57,21 @@ def checked_render_mode(mode: str | None) -> str | None:
     return mode
 
 
+def checked_options(options: dict[str, Any] | None, known: str) -> Any:
+    """The value of the one option that a reset knows, None where it is not given; raises InputError for any other."""
+    for name in options or {}:
+        if name != known:
+            raise InputError(f"reset has no option {name!r}; it knows {known}{nearest(str(name), [known])}")
+    return (options or {}).get(known)
+
+
+def checked_user(user: Any) -> int:
+    """The id of a user who can be asked for."""
+    if isinstance(user, bool) or not isinstance(user, int | np.integer) or not 0 <= user < _VISITORS:
+        raise InputError(f"user is {user!r}; the id of a user expected, an integer 0 to {_VISITORS - 1}")
+    return int(user)
+
+
 class Audience:
     """Visits under way, one in each of `n` rows, and what their users may be shown next."""
 
@@ -81,12 +96,16 @@ class Audience:
             raise RuntimeError("nobody has been admitted yet")
         return self._state
 
-    def admit(self, rows: NDArray[np.int64], generators: Sequence[np.random.Generator]) -> None:
+    def admit(
+        self, rows: NDArray[np.int64], generators: Sequence[np.random.Generator], user: int | None = None
+    ) -> None:
         """Begin a new visit at each of these rows: who comes, and with what luck, is drawn from the row's generator.
 
-        The first time all rows must be admitted.
+        The first time all rows must be admitted. user: who comes to all of them instead, with the luck that is drawn.
         """
         ids = np.array([generator.integers(_VISITORS) for generator in generators], dtype=np.int64)
+        if user is not None:
+            ids[:] = user
         seeds = [generator.integers(_SEEDS, dtype=np.uint64, endpoint=True) for generator in generators]
         fresh = self.stage.world.start(self.stage.population.visit(ids), np.array(seeds, dtype=np.uint64))
         if self._state is None or len(rows) == self.n:

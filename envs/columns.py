@@ -9,7 +9,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from zsr_sim.compiled import LARGE, aligned
+
 Rows = NDArray[np.int64] | NDArray[np.bool_] | slice
+
+
+def _copy(value: Any) -> Any:
+    return value.copy() if isinstance(value, Columns) or value.nbytes < LARGE else aligned(value)
 
 
 class Columns:
@@ -21,7 +27,7 @@ class Columns:
 
     def copy(self) -> Self:
         """The same users in arrays of their own."""
-        return type(self)(**{name: value.copy() for name, value in self._present()})
+        return type(self)(**{name: _copy(value) for name, value in self._present()})
 
     def put(self, rows: Rows, others: Self) -> None:
         """Overwrite these rows with all rows of `others`, which must be as many."""

@@ -65,12 +65,12 @@ class Feedback(Columns):
 
     @classmethod
     def empty(cls, n: int, slate_size: int) -> Feedback:
-        """Feedback of nobody, to be filled in."""
-        marks, sizes = np.zeros((5, n, slate_size), _BOOL), np.zeros((2, n, slate_size), _FLOAT)
-        left, of_users = np.zeros(n, _BOOL), np.zeros((4, n), _FLOAT)
+        """Columns that the step fills in; until then, whatever lay there."""
+        marks, sizes = np.empty((5, n, slate_size), _BOOL), np.empty((2, n, slate_size), _FLOAT)
+        left, of_users = np.empty(n, _BOOL), np.empty((4, n), _FLOAT)
         return cls(
             marks[0], marks[1], marks[2], marks[3], marks[4], sizes[0], sizes[1], left,
-            of_users[0], of_users[1], of_users[2], of_users[3], np.zeros((n, len(KINDS)), _FLOAT),
+            of_users[0], of_users[1], of_users[2], of_users[3], np.empty((n, len(KINDS)), _FLOAT),
         )  # fmt: skip
 
     @property

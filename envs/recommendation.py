@@ -11,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from zsr_sim.envs.audience import Audience, Served, checked_render_mode
+from zsr_sim.envs.audience import Audience, Served, checked_options, checked_render_mode, checked_user
 from zsr_sim.envs.choices import Choices, Meaning, Pages, Point, Pool
 from zsr_sim.envs.stage import Arrays, Stage
 from zsr_sim.errors import InputError
@@ -48,9 +48,11 @@ class VisitEnv(gymnasium.Env[Arrays, Action], Generic[Action]):
         self.action_space = choices.space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Arrays, dict[str, Any]]:
-        """A new visit by a user drawn from the population; there are no options."""
+        """A new visit by a user drawn from the population, or by the one whose id `options["user"]` is."""
+        user = checked_options(options, "user")
+        user = None if user is None else checked_user(user)
         super().reset(seed=seed)
-        self._audience.admit(_ONLY, [self.np_random])
+        self._audience.admit(_ONLY, [self.np_random], user)
         self._waiting, self._served = True, None
         return self._look(), self._masked({})
 
@@ -130,7 +132,8 @@ class RecommendationEnv(VisitEnv[np.int64 | int]):
     patience follow the page's success (`envs/dynamics.py`). `envs/step.py` applies the laws in order; a named world
     has those that it needs (`zsr-sim list envs`). Draws are functions of (seed, user, step, purpose)
     (`envs/noise.py`); user and seed of a visit are drawn at `reset` from the generator that `reset(seed=...)` makes, so
-    the same seed and actions give the same visits, to the bit.
+    the same seed and actions give the same visits, to the bit. `reset(options={"user": 3})` has user 3 come, with the
+    luck that would have met another: ids run from 0 to 2**39 - 1; of n people of a log, id i is the one at i mod n.
 
     **Reward**: clicks, likes, purchases that arrived and seconds on clicked items, each times its weight in the
     settings (`reward_click`, ...); by default clicks alone, 0 .. slate_size.

@@ -344,8 +344,22 @@ def step_all(begin: int, end: int, items: Parts, users: Parts, page: Parts, rule
         real[7], whole[0], single[0], single[1], single[2], single[3], np.zeros(s, dtype=np.bool_), whole[1],
         np.full(remembered, -1, dtype=np.int32),
     )  # fmt: skip
+    feedback = PageColumns(*page)
+    _forget(begin, end, feedback)
     here = np.empty(end - begin, dtype=np.int32)
-    step_some(begin, end, columns, everybody, PageColumns(*page), Rules(*rules), scratch, here)
+    step_some(begin, end, columns, everybody, feedback, Rules(*rules), scratch, here)
+
+
+@law
+def _forget(begin: int, end: int, page: PageColumns) -> None:
+    """Feedback of nobody in these rows, as each page begins with."""
+    for marks in (page.clicks, page.likes, page.purchases, page.skips, page.unavailable):
+        marks[begin:end] = False
+    for sizes in (page.dwell, page.probabilities, page.amounts):
+        sizes[begin:end] = 0.0
+    page.left[begin:end] = False
+    for numbers in (page.leave_probability, page.gaps, page.reward, page.expected_reward):
+        numbers[begin:end] = 0.0
 
 
 @inlined

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from zsr_sim.envs.audience import Audience, Served, checked_render_mode
+from zsr_sim.envs.audience import Audience, Served, checked_options, checked_render_mode
 from zsr_sim.envs.choices import Choices, Meaning, Pages, Point, Pool
 from zsr_sim.envs.registration import MAX_EPISODE_STEPS
 from zsr_sim.envs.stage import Arrays, Stage
@@ -140,7 +140,7 @@ class VisitVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         return seed
 
     def _reset_mask(self, options: dict[str, Any] | None) -> Bools:
-        mask = (options or {}).get("reset_mask")
+        mask = checked_options(options, "reset_mask")
         if mask is None:
             return np.ones(self.num_envs, dtype=np.bool_)
         if (

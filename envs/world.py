@@ -143,7 +143,7 @@ class World:
         seasons = [[seasonal(page, topic, topics, period) for topic in range(topics)] for page in range(period)]
         facts = np.stack([items.appeal, items.quality, items.topics, items.released, items.expires], axis=1)
         columns = ItemColumns(
-            aligned(items.vectors), facts.astype(np.float32), np.array(seasons, dtype=np.float32),
+            aligned(items.vectors), aligned(facts.astype(np.float32)), np.array(seasons, dtype=np.float32),
             np.log(1.0 + np.arange(-(-self.slate_size // LANES) * LANES)), items.pleasures,
         )  # fmt: skip
         rules = Rules(CHOICES[self.choice], self.max_gap, *map(float, self.rewards))
@@ -175,13 +175,13 @@ class World:
             steps=np.zeros(n, dtype=np.int64),
             present=np.ones(n, dtype=np.bool_),
             tastes=aligned(users.tastes),
-            boredom=np.zeros((n, self.items.n_topics), dtype=np.float32),
+            boredom=aligned(np.zeros((n, self.items.n_topics), dtype=np.float32)),
             satisfaction=np.full(n, 0.5, dtype=np.float32),
             patience=users.traits[:, Trait.PATIENCE].copy(),
             sessions=np.ones(n, dtype=np.int32),
             moods=np.empty((n, 2)),
             pending=np.zeros((n, MAX_DELAY), dtype=np.uint8),
-            histories=users.histories.copy(),
+            histories=aligned(users.histories),
             shown=np.full((n, self.shown_capacity // self.slate_size, self.slate_size), -1, dtype=np.int32),
         )
         state.draw_moods()

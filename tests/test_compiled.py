@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from zsr_sim import compiled
-from zsr_sim.compiled import aligned, batched, fetch, law
+from zsr_sim.compiled import LARGE, aligned, batched, fetch, law
 from zsr_sim.encoders.history import pooled
 
 
@@ -102,11 +102,12 @@ def test_fetching_changes_nothing() -> None:
 
 
 def test_an_aligned_copy_is_equal_and_begins_at_a_line_of_the_cache() -> None:
-    for shape in ((3, 5, 7), (1, 1), (0, 4)):
+    for shape in ((3, 5, 7), (1, 1), (0, 4), (LARGE // 4, 1)):
         array = np.random.default_rng(0).random(shape).astype(np.float32)
         copy = aligned(array)
         np.testing.assert_array_equal(copy, array)
         assert copy.dtype == array.dtype
-        assert copy.ctypes.data % 64 == 0 or not copy.size
+        begins_at = 2**21 if copy.nbytes >= LARGE else 64  # of a large one: a huge page
+        assert copy.ctypes.data % begins_at == 0 or not copy.size
         assert copy.flags.c_contiguous
         assert not np.shares_memory(copy, array)
