@@ -36,8 +36,9 @@ _GENERATOR = SOURCES.index("generator")
 
 Feedback = Callable[[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]], None]
 """Called with (histories, pages, clicks) of the generated pages that users were shown; a click belongs to an item."""
-OnPages = Callable[[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_]], float]
-"""Called with (evidence, pages, clicks) of all pages that users were shown in an update; answers with a log-loss."""
+OnPages = Callable[[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]], float]
+"""Called with (evidence, pages, clicks, users) of all pages that users were shown in an update, each user's in order;
+answers with a log-loss."""
 
 
 class PolicyGradient:
@@ -154,7 +155,8 @@ class PolicyGradientTrainer:
             figures["acceptance"] = float(np.mean(rollout.accepted))
         if self.on_pages and rollout.evidence:
             shown, clicks = np.concatenate([pages for _, pages in rollout.shown]), np.concatenate(rollout.clicks)
-            figures["click_loss"] = self.on_pages(np.concatenate(rollout.evidence), shown, clicks)
+            users = np.concatenate(rollout.users)
+            figures["click_loss"] = self.on_pages(np.concatenate(rollout.evidence), shown, clicks, users)
         # Not after the last update: the policy is used with the generator that it has learned with.
         due = self.feedback_interval and self.update % self.feedback_interval == 0 < self.settings.updates - self.update
         if self.feedback and due and generated.sum() > 1:

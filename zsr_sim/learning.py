@@ -245,7 +245,7 @@ def _train_policy(
     progress: Progress, before: dict[str, dict[str, float]],
 ) -> tuple[PolicyGradientTrainer, ClickModel | None, dict[str, float]]:  # fmt: skip
     beside: dict[str, Keeps] = {} if gan_trainer is None else {"generator": gan_trainer}
-    clicks = ClickTrainer(len(scene.vectors), seed) if settings.agent.composed else None
+    clicks = ClickTrainer(scene.vectors, seed) if settings.agent.composed else None
     if clicks is not None:
         progress.restore("clicks", clicks)
         beside["clicks"] = clicks
@@ -267,10 +267,12 @@ def policy_trainer(
             gan_trainer.learn_from_feedback(histories, pages, clicks)
             written.renew(gan_trainer.gan)
 
-    def learn_clicks(evidence: NDArray[np.float32], pages: NDArray[np.int32], clicked: NDArray[np.bool_]) -> float:
+    def learn_clicks(
+        evidence: NDArray[np.float32], pages: NDArray[np.int32], clicked: NDArray[np.bool_], users: NDArray[np.int64]
+    ) -> float:
         assert clicks is not None  # or this would not be called
         assert isinstance(source, ComposedCandidates)
-        loss = clicks.learn(evidence, pages, clicked)
+        loss = clicks.learn(evidence, pages, clicked, users)
         source.renew(clicks.model)
         return loss
 
@@ -345,10 +347,7 @@ def restore_gan(tensors: dict[str, Tensor], gate: float, scene: Scene) -> Sequen
 
 def _restore_clicks(tensors: dict[str, Tensor], scene: Scene) -> ClickModel:
     """The click model of a checkpoint; what each item drew is known of those that it learned from."""
-    keys = tensors["items.keys"]
-    model = ClickModel(len(keys))
-    model.load_state_dict(under("clicks", tensors))
-    return model.moved(_rows(keys, scene))
+    return ClickModel.restored(under("clicks", tensors), _rows(tensors["items.keys"], scene), scene.vectors)
 
 
 def _rows(keys: Tensor, scene: Scene) -> NDArray[np.int64]:

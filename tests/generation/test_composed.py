@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from tests.generation.waiting import random_retrieval, random_waiting, unseen, waiting
 from zsr_sim.encoders.space import unit
@@ -15,10 +16,10 @@ from zsr_sim.generation.retrieval import Retrieval
 SLATE, K = 4, len(COMPOSED)
 
 
-def _random_model(n_items: int) -> ClickModel:
+def _random_model(vectors: NDArray[np.float32]) -> ClickModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        model = ClickModel(n_items)
+        model = ClickModel(vectors)
         torch.nn.init.normal_(model.score.weight, std=0.3)
         model.clicks.uniform_(0, 9)
         model.expected.uniform_(0, 9)
@@ -27,7 +28,7 @@ def _random_model(n_items: int) -> ClickModel:
 
 def _source(retrieval: Retrieval, n_composed: int = K) -> ComposedCandidates:
     rest = RetrievalCandidates(retrieval, SLATE, 3)
-    return ComposedCandidates(rest, _random_model(len(retrieval.vectors)), n_composed)
+    return ComposedCandidates(rest, _random_model(retrieval.vectors), n_composed)
 
 
 def test_the_others_follow_as_they_are() -> None:
@@ -57,6 +58,26 @@ def test_expected_clicks_are_those_of_the_model() -> None:
     assert (np.diff(odds[:, :K].numpy()[known], axis=2) <= 1e-4).all()  # the likeliest item stands first
 
 
+@torch.no_grad()
+def test_a_user_tires_in_the_loop_as_in_training() -> None:
+    """Three pages, on the first items 1 and 3 clicked, on the second item 6, nothing on the third."""
+    retrieval = random_retrieval()
+    source = _source(retrieval)
+    source.model.subject.weight.mul_(0.3)  # shares that are neither 0 nor 1
+    source.renew(source.model)
+    shown = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    found = source.candidates(waiting([[20, 1, 3, 6]], [shown], [3]))
+    assert found.evidence is not None
+    pages = np.concatenate([np.reshape(shown, (3, SLATE)), found.items[0]]).astype(np.int64)
+    clicks = np.isin(pages, [1, 3, 6]).astype(np.float32)
+    for c in range(K + 3):
+        rows = [0, 1, 2, 3 + c]
+        items, clicked = torch.from_numpy(pages[rows])[None], torch.from_numpy(clicks[rows])[None]
+        tired = source.model.tiredness(items, clicked)[0, -1]
+        np.testing.assert_allclose(found.evidence[0, c, :, -1], tired, rtol=1e-5)
+        assert (tired > 0).all()
+
+
 def test_items_are_new_and_a_user_is_served_alike_alone() -> None:
     source, observation = _source(random_retrieval(twins=10)), random_waiting(40, 60)
     together = source.candidates(observation)
@@ -75,7 +96,7 @@ def test_a_page_varies_by_maximal_marginal_relevance() -> None:
     """Items 1 to 3 are alike and most like the history, 4 and 5 less so: a page of two, narrow or wide."""
     vectors = unit(np.array([[1, 0, 0], [1, 0.1, 0], [1, 0.11, 0], [1, 0.12, 0], [1, -0.6, 0.5], [1, -0.6, -0.5]]))
     retrieval = Retrieval(vectors.astype(np.float32), np.ones(6, dtype=np.float32))
-    model = ClickModel(6)  # goes by narrow evidence
+    model = ClickModel(retrieval.vectors)  # goes by narrow evidence
     source = ComposedCandidates(RetrievalCandidates(retrieval, 2, 2), model)
     source.renew(model)
     found = source.candidates(waiting([[0]]))
@@ -89,7 +110,9 @@ def test_a_page_varies_by_maximal_marginal_relevance() -> None:
 
 def test_who_is_unknown_gets_what_is_popular_and_who_has_had_nearly_all_gets_what_is_left() -> None:
     retrieval = random_retrieval()
-    source = ComposedCandidates(RetrievalCandidates(retrieval, SLATE, 3), ClickModel(60))  # goes by evidence alone
+    source = ComposedCandidates(
+        RetrievalCandidates(retrieval, SLATE, 3), ClickModel(retrieval.vectors)
+    )  # goes by evidence alone
     observation = waiting([[-1] * 58, list(range(58))])
     found = source.candidates(observation).items[:, :K]
     assert (found[0, :, 0] == retrieval.by_popularity(observation, 1)[0]).all()
@@ -109,5 +132,5 @@ def test_what_cannot_be_had_is_not_composed(step: int) -> None:
 def test_a_better_model_takes_effect_when_it_is_given() -> None:
     source, observation = _source(random_retrieval()), random_waiting(20, 60)
     before = source.candidates(observation).items[:, :K]
-    source.renew(ClickModel(60))
+    source.renew(ClickModel(source.retrieval.vectors))
     assert (source.candidates(observation).items[:, :K] != before).any()

@@ -18,9 +18,9 @@ SLATE = 2
 
 
 def _read(retrieval: Retrieval, observation: Observation, slate: int, items: list[int]) -> NDArray[np.float32]:
-    """The evidence for these items, (users, items, N_EVIDENCE)."""
+    """The evidence for these items, (users, items, N_EVIDENCE), without what the click model says."""
     near, desk, told = Near.of(retrieval, slate), make_desk(len(retrieval.vectors)), np.empty(3, dtype=np.float32)
-    out = np.empty((len(observation), len(items), N_EVIDENCE), dtype=np.float32)
+    out = np.zeros((len(observation), len(items), N_EVIDENCE), dtype=np.float32)
     for row in range(len(observation)):
         history, shown = observation.histories[row], observation.shown[row]
         count = weigh(near, history, shown, int(observation.steps[row]), desk, told)
@@ -54,6 +54,7 @@ def test_by_hand() -> None:
         2 / 50,
         1 / 20,
         np.log(2 / (10 + 1 + 2**-0.5)),  # one click, and one more, of 10 items looked at and this page
+        0.0,
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 

@@ -109,7 +109,7 @@ def _single_env(scene: Scene, settings: Settings) -> Timed:
 
 
 def _loop(scene: Scene, settings: Settings) -> Timed:
-    clicks = ClickTrainer(len(scene.vectors), 0) if settings.agent.composed else None
+    clicks = ClickTrainer(scene.vectors, 0) if settings.agent.composed else None
     trainer = policy_trainer(scene, settings, 0, None, clicks)
 
     def work() -> tuple[int, float]:

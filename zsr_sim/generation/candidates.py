@@ -14,7 +14,7 @@ from zsr_sim.generation.retrieval import Retrieval
 _POPULAR_PAGES = 10  # pages of popular items among which the popular contrast chooses one
 
 PROPOSERS = ("generator", "similarity", "neighbours", "popularity", "contrast", "popular contrast", "random")
-COMPOSED = {"composed": 6.0, "composed, varied": 10.0, "composed, wide": 16.0, "composed, widest": 25.0}
+COMPOSED = {"composed": 12.0, "composed, varied": 18.0, "composed, wide": 27.0, "composed, widest": 40.0}
 """Kinds of pages that a click model composes (`composed.py`), and how many logits a cosine of 1 with the nearest item
 on the page costs the next one."""
 SOURCES = (*PROPOSERS, *COMPOSED)

@@ -1,7 +1,13 @@
-"""The click model: how likely a user who looks at an item clicks it, learned from every page that the loop shows."""
+"""The click model: how likely a user who looks at an item clicks it, learned from every page that the loop shows.
+
+What tires a user is learned with it: subjects into which items fall by their vectors, so that a click on one tells of
+the others, and how long it lasts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -11,18 +17,26 @@ from torch import Tensor, nn
 
 from zsr_sim.envs.tables import F32
 from zsr_sim.generation.evidence import N_EVIDENCE
+from zsr_sim.generation.index import clusters
 
 _HIDDEN = 24
+_SUBJECTS = 32
+_SHARP = 10.0  # logits by which an item falls into a subject, per unit of cosine, before anything is learned
+_MEMORY = 2.2  # log-odds of the share of a click that a page leaves, likewise: 0.9
 _PRIOR = 5.0  # clicks that an item is taken to have had, as many as were expected
 _FORGET = 0.9  # share of an item's clicks that still count after an update
-_LEARNING_RATE, _PASSES, _MINIBATCH = 3e-3, 2, 256
+_LEARNING_RATE, _MINIBATCH = 3e-3, 256
+_SUBJECT_RATE = 0.07  # learning rate of what tires: each of its numbers is seldom told anything
+_STEPS = 60  # gradient steps of an update at least, among the pages of latest visits:
+_LATEST = 20_000
 
 
 class Judge(NamedTuple):
     """A click model's weights as compiled code reads them, all float32.
 
     hidden: (N_EVIDENCE, h), bias: (h,), score: (h,), direct: (N_EVIDENCE,), level: (1,). attraction: (n_items,).
-    looks: (slate,), the share of users who look at each position.
+    looks: (slate,), the share of users who look at each position. subjects: (n_items, k), the share of each item that
+    is of each subject. memory: (1,), the share of a click that a page leaves.
     """
 
     hidden: F32
@@ -32,6 +46,8 @@ class Judge(NamedTuple):
     level: F32
     attraction: F32
     looks: F32
+    subjects: F32
+    memory: F32
 
 
 class ClickModel(nn.Module):
@@ -40,13 +56,21 @@ class ClickModel(nn.Module):
     The second part is log((clicks + 5) / (expected + 5)), what an item drew against what the evidence let expect; 0 for
     an item that was never shown, so that new items take part at once. Position j is looked at with probability
     j ** -decay (Richardson, Dominowska and Ragno 2007), decay learned.
+
+    The last number of the evidence is the model's own: how much of what was clicked in this visit, which fades by the
+    page, was of the item's subjects. vectors: float32 (n_items, d), of the catalogue that it is for.
     """
 
     clicks: Tensor
     expected: Tensor
+    vectors: Tensor
 
-    def __init__(self, n_items: int) -> None:
+    def __init__(self, vectors: F32) -> None:
         super().__init__()
+        n_items, d = vectors.shape
+        self.register_buffer("vectors", torch.from_numpy(vectors), persistent=False)
+        self.subject = nn.Linear(d, _SUBJECTS)
+        self.memory = nn.Parameter(torch.tensor(_MEMORY))
         self.hidden = nn.Linear(N_EVIDENCE, _HIDDEN)
         self.score = nn.Linear(_HIDDEN, 1)
         self.direct = nn.Linear(N_EVIDENCE, 1, bias=False)
@@ -58,11 +82,32 @@ class ClickModel(nn.Module):
             self.score.bias.fill_(-3.0)
             self.direct.weight.zero_()
             self.direct.weight[0, 1] = 1.0
+            self.subject.bias.zero_()
+            if n_items:  # a subject begins where items lie close together
+                centres, _ = clusters(vectors, min(_SUBJECTS, n_items))
+                self.subject.weight.copy_(_SHARP * torch.from_numpy(np.resize(centres, (_SUBJECTS, d))))
+            self.direct.weight[0, -1] = -1.0  # at 0 the subjects would learn nothing
 
     def forward(self, evidence: Tensor) -> Tensor:
         """Log-odds (...) by evidence (..., N_EVIDENCE) alone, whatever item it is."""
         odds: Tensor = self.score(torch.relu(self.hidden(evidence))) + self.direct(evidence)
         return odds[..., 0]
+
+    def subjects(self, items: Tensor) -> Tensor:
+        """The share of each of these items (...) that is of each subject, (..., k)."""
+        some, where = torch.unique(items, return_inverse=True)
+        return torch.softmax(self.subject(self.vectors[some]), dim=-1)[where]
+
+    def tiredness(self, items: Tensor, clicks: Tensor) -> Tensor:
+        """What was clicked on earlier pages of the item's subjects, (n, pages, slate), of visits with these pages.
+
+        items: (n, pages, slate). clicks: likewise, 0 or 1. A click counts memory ** (pages since the next one).
+        """
+        ages = torch.arange(items.shape[1])[:, None] - torch.arange(items.shape[1]) - 1  # (pages, pages)
+        left = torch.sigmoid(self.memory) ** ages.clamp(min=0) * (ages >= 0)
+        shares = self.subjects(items)  # (n, pages, slate, k)
+        clicked = left @ (shares * clicks[..., None]).sum(dim=2)  # (n, pages, k)
+        return (shares @ clicked[..., None])[..., 0]
 
     @property
     def attraction(self) -> Tensor:
@@ -78,48 +123,110 @@ class ClickModel(nn.Module):
         """The weights as they are now."""
         parts = (
             self.hidden.weight.T, self.hidden.bias, self.score.weight[0], self.direct.weight[0], self.score.bias,
-            self.attraction, self.log_looks(slate_size).exp(),
+            self.attraction, self.log_looks(slate_size).exp(), self.subjects(torch.arange(len(self.vectors))),
+            torch.sigmoid(self.memory)[None],
         )  # fmt: skip
         return Judge(*(np.array(part.numpy(), dtype=np.float32, order="C") for part in parts))
 
-    def moved(self, rows: NDArray[np.int64]) -> ClickModel:
-        """A copy for another catalogue. rows: (n_items,), where each of its items stood in this one; -1: nowhere."""
-        moved = ClickModel(len(rows))
-        places = torch.from_numpy(rows)
-        own = {name: torch.cat([getattr(self, name), torch.zeros(1)])[places] for name in ("clicks", "expected")}
-        moved.load_state_dict(self.state_dict() | own)
-        return moved
+    @classmethod
+    def restored(cls, state: Mapping[str, Tensor], rows: NDArray[np.int64], vectors: F32) -> ClickModel:
+        """A model with these weights for a catalogue with these vectors.
+
+        rows: (n_items,), where each of its items stood in the catalogue of the weights; -1: nowhere.
+        """
+        model, places = cls(vectors), torch.from_numpy(rows)
+        own = {name: torch.cat([state[name], torch.zeros(1)])[places] for name in ("clicks", "expected")}
+        model.load_state_dict(dict(state) | own)
+        return model
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Pages that users were shown.
+
+    evidence: float32 (k, slate, N_EVIDENCE), before the page. pages: int32 (k, slate). clicks: bool (k, slate). users:
+    int64 (k,), whose page each is, ascending; each user's pages are in order.
+    """
+
+    evidence: F32
+    pages: NDArray[np.int32]
+    clicks: NDArray[np.bool_]
+    users: NDArray[np.int64]
+
+    @classmethod
+    def nothing(cls) -> Shown:
+        """No page."""
+        none = np.empty((0, 0), dtype=np.int32)
+        return cls(
+            np.empty((0, 0, N_EVIDENCE), dtype=np.float32),
+            none,
+            none.astype(np.bool_),
+            none[:, :0].ravel().astype(np.int64),
+        )
+
+    def followed_by(self, new: Shown) -> Shown:
+        """The latest of these pages, of whole visits, and then those of other users."""
+        if not len(self.users):
+            return new
+        kept = self.users > (self.users[-_LATEST - 1] if len(self.users) > _LATEST else -1)
+        users = np.concatenate([self.users[kept], new.users + self.users[-1] + 1])
+        own = zip((self.evidence, self.pages, self.clicks), (new.evidence, new.pages, new.clicks), strict=True)
+        return Shown(*(np.concatenate([old[kept], other]) for old, other in own), users)
+
+    def tensors(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Evidence, items and clicks of the pages in these rows (...)."""
+        evidence, pages, clicks = (torch.from_numpy(part)[rows] for part in (self.evidence, self.pages, self.clicks))
+        return evidence, pages.long(), clicks.float()
 
 
 class ClickTrainer:
     """Learns a click model from the pages of each update of the loop."""
 
-    KEPT: ClassVar[tuple[str, ...]] = ("model", "optimiser", "rng")
+    KEPT: ClassVar[tuple[str, ...]] = ("model", "optimiser", "rng", "latest")
 
-    def __init__(self, n_items: int, seed: int) -> None:
+    def __init__(self, vectors: F32, seed: int) -> None:
         with torch.random.fork_rng(devices=[]):  # torch initialises weights from its global state only
             torch.manual_seed(seed)
-            self.model = ClickModel(n_items)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), _LEARNING_RATE, fused=True)
+            self.model = ClickModel(vectors)
+        tiring = [*self.model.subject.parameters(), self.model.memory]
+        others = [p for p in self.model.parameters() if all(p is not q for q in tiring)]
+        groups = [{"params": others, "lr": _LEARNING_RATE}, {"params": tiring, "lr": _SUBJECT_RATE}]
+        self.optimiser = torch.optim.Adam(groups, fused=True)
         self.rng = torch.Generator().manual_seed(seed)
+        self.latest = Shown.nothing()
 
-    def learn(self, evidence: F32, pages: NDArray[np.int32], clicks: NDArray[np.bool_]) -> float:
-        """A few passes over pages (k, slate), their clicks, and the evidence (k, slate, N_EVIDENCE) before them.
+    def learn(
+        self, evidence: F32, pages: NDArray[np.int32], clicks: NDArray[np.bool_], users: NDArray[np.int64]
+    ) -> float:
+        """Learn from pages (k, slate), their clicks, and the evidence (k, slate, N_EVIDENCE) before them.
 
-        Returns the mean log-loss of an item over these passes.
+        users: (k,), whose page each is; a user's pages stand in the order in which they were shown, from the first.
+        Pages of earlier updates are learned from again. Returns the mean log-loss of an item.
         """
-        x, items, y = torch.from_numpy(evidence), torch.from_numpy(pages).long(), torch.from_numpy(clicks).float()
-        offset = self.model.attraction[items]  # (k, slate)
-        losses = []
-        for _ in range(_PASSES):
-            for rows in torch.randperm(len(x), generator=self.rng).split(_MINIBATCH):
-                loss = self._loss(x[rows], offset[rows], y[rows])
-                self.optimiser.zero_grad()
-                loss.backward()
-                self.optimiser.step()
-                losses.append(float(loss.detach()))
-        self._count(x, items, y)
+        order = np.argsort(users, kind="stable")
+        new = Shown(evidence[order], pages[order], clicks[order], users[order])
+        self.latest = self.latest.followed_by(new)
+        visits = torch.from_numpy(_visits(self.latest.users))  # (n, longest)
+        some = -(-_MINIBATCH // visits.shape[1])  # visits in a step
+        steps = max(_STEPS, len(new.users) // _MINIBATCH)
+        rounds = range(-(-steps * some // len(visits)))
+        order = torch.cat([torch.randperm(len(visits), generator=self.rng) for _ in rounds])[: steps * some]
+        attraction = self.model.attraction
+        losses = [self._step(visits[own], attraction) for own in order.split(some)]
+        self._count(new)
         return float(np.mean(losses))
+
+    def _step(self, visits: Tensor, attraction: Tensor) -> float:
+        """One gradient step on some visits (n, longest): rows of the latest pages, -1 behind a visit's last."""
+        there, rows = visits >= 0, visits.clamp(min=0)
+        x, items, y = self.latest.tensors(rows)
+        tired = self.model.tiredness(items, y * there[..., None])
+        read = torch.cat([x[..., :-1], tired[..., None]], dim=-1)[there]
+        loss = self._loss(read, attraction[items[there]], y[there])
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return float(loss.detach())
 
     def _loss(self, x: Tensor, offset: Tensor, y: Tensor) -> Tensor:
         log_p = nn.functional.logsigmoid(self.model(x) + offset) + self.model.log_looks(x.shape[1])
@@ -127,8 +234,15 @@ class ClickTrainer:
         return -(y * log_p + (1 - y) * log_not).mean()
 
     @torch.no_grad()
-    def _count(self, x: Tensor, items: Tensor, y: Tensor) -> None:
-        model = self.model
+    def _count(self, new: Shown) -> None:
+        model, (x, items, y) = self.model, new.tensors(torch.arange(len(new.users)))
         due = torch.sigmoid(model(x)) * model.log_looks(x.shape[1]).exp()  # clicks by the evidence alone
         for total, amounts in ((model.clicks, y), (model.expected, due)):
             total.mul_(_FORGET).index_add_(0, items.ravel(), amounts.ravel())
+
+
+def _visits(users: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of each user's pages, int64 (users, longest), then -1; `users` (k,), ascending, whose each row is."""
+    _, starts, counts = np.unique(users, return_index=True, return_counts=True)
+    rows = starts[:, None] + np.arange(counts.max(initial=1))
+    return np.where(np.arange(rows.shape[1]) < counts[:, None], rows, -1)

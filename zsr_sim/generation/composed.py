@@ -18,7 +18,7 @@ from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.tables import F32, I32, I64
 from zsr_sim.generation.candidates import COMPOSED, SOURCES, Candidates, CandidateSource
 from zsr_sim.generation.clicks import ClickModel, Judge
-from zsr_sim.generation.evidence import N_EVIDENCE, Desk, Near, clear, evidence, make_desk, weigh
+from zsr_sim.generation.evidence import N_EVIDENCE, Desk, Near, clear, evidence, make_desk, tire, tiredness, weigh
 from zsr_sim.generation.index import Shelf, available, holds, note
 from zsr_sim.generation.retrieval import Retrieval, most_popular
 
@@ -122,8 +122,8 @@ def _shortlist(values: F32, count: int, k: int, out: I64) -> int:
 
 @law
 def _likeliest(
-    near: Near, judge: Judge, by_rank: I32, shelf: Shelf, step: int, desk: Desk, count: int, told: F32, pool: I32,
-    odds: F32,
+    near: Near, judge: Judge, by_rank: I32, shelf: Shelf, step: int, desk: Desk, count: int, told: F32, tired: F32,
+    pool: I32, odds: F32,
 ) -> int:  # fmt: skip
     """Put the likeliest new items and their log-odds into pool and odds (_KEPT,); how many.
 
@@ -158,6 +158,7 @@ def _likeliest(
     read, values, rows = read[:found], np.empty(found, dtype=np.float32), np.empty(found, dtype=np.int64)
     x = np.empty((found, N_EVIDENCE), dtype=np.float32)
     evidence(near, read, desk, told, x)
+    tiredness(read, judge.subjects, tired, x)
     _log_odds(judge, x, read, values)
     found = _shortlist(values, found, pool.shape[0], rows)
     for t in range(found):
@@ -208,11 +209,13 @@ def _compose(
     n_items, slate, k = len(vectors), items.shape[2], len(weights)
     desk, met = make_desk(n_items), np.zeros(n_items, dtype=np.bool_)
     told, chances = np.empty(3, dtype=np.float32), np.empty(slate, dtype=np.float32)
+    tired = np.empty(judge.subjects.shape[1], dtype=np.float32)
     pool, odds = np.empty(_KEPT, dtype=np.int32), np.empty(_KEPT, dtype=np.float32)
     likeness = np.empty((_KEPT, _KEPT), dtype=np.float32)
     for i in range(begin, end):
         count = weigh(near, histories[i], shown[i], steps[i], desk, told)
-        kept = _likeliest(near, judge, by_rank, shelf, steps[i], desk, count, told, pool, odds)
+        tire(histories[i], desk, judge.subjects, judge.memory[0], tired)
+        kept = _likeliest(near, judge, by_rank, shelf, steps[i], desk, count, told, tired, pool, odds)
         likeness[:, 0] = -2.0
         for c in range(k):
             if kept < slate:  # next to nothing is new to the user
@@ -223,6 +226,7 @@ def _compose(
                 _vary(vectors, pool, odds, kept, weights[c], items[i, c], likeness)
         for c in range(items.shape[1]):
             evidence(near, items[i, c], desk, told, read[i, c])
+            tiredness(items[i, c], judge.subjects, tired, read[i, c])
             _log_odds(judge, read[i, c], items[i, c], chances)
             total = 0.0
             for j in range(slate):

@@ -18,10 +18,11 @@ from zsr_sim.envs.tables import F32, I32
 from zsr_sim.generation.retrieval import Retrieval
 
 WIDE, NARROW = 8.0, 16.0  # exp(sharpness * (cosine - 0.7)) is what an item adds to the evidence for a neighbour
-N_EVIDENCE = 12
+N_EVIDENCE = 13
 """Log of what the history adds up to (wide, narrow, narrow with memory 0.9 an item), the nearest cosine; what was
 clicked in this visit (memory 0.9 a page) and just now (0.6); log of what was passed over (wide, narrow); appeal;
-length of the history, pages so far, log of the user's click rate in this visit."""
+length of the history, pages so far, log of the user's click rate in this visit; how tired the user is of the item's
+subjects, which the click model says."""
 _SUMS = 8  # of these, those that are summed up over what the user met
 _CENTRE = 0.7
 _PAST, _NOW = 0.9, 0.6  # memory of a page
@@ -154,7 +155,7 @@ def clear(near: Near, history: I32, shown: I32, count: int, desk: Desk) -> None:
 
 @law
 def evidence(near: Near, items: I32, desk: Desk, told: F32, out: F32) -> None:
-    """The evidence for each of these items (k,), into `out` (k, N_EVIDENCE); each number is of the order of 1.
+    """The evidence for each of these items (k,), into `out` (k, N_EVIDENCE), but for `tiredness`; of the order of 1.
 
     All of them in one call: passing the arrays costs more than an item does.
     """
@@ -171,3 +172,30 @@ def evidence(near: Near, items: I32, desk: Desk, told: F32, out: F32) -> None:
         out[t, 8] = near.appeal[item]
         for k in range(3):
             out[t, 9 + k] = told[k]
+
+
+@law
+def tire(history: I32, desk: Desk, subjects: F32, memory: float, out: F32) -> None:
+    """What a user clicked in this visit of each subject, into `out` (k,); a page leaves `memory` of a click.
+
+    subjects: float32 (n, k), the share of each item that is of each.
+    """
+    out[:] = 0.0
+    for back in range(history.shape[0]):
+        item = history[history.shape[0] - 1 - back]
+        if item < 0:
+            break
+        if desk.page[item] > 0:
+            left = np.float32(memory ** (desk.page[item] - 1))
+            for k in range(out.shape[0]):
+                out[k] += left * subjects[item, k]
+
+
+@law
+def tiredness(items: I32, subjects: F32, tired: F32, out: F32) -> None:
+    """How tired the user is of each of these items (k,), the last number of its evidence in `out` (k, N_EVIDENCE)."""
+    for t in range(items.shape[0]):
+        total = np.float32(0.0)
+        for k in range(tired.shape[0]):
+            total += subjects[items[t], k] * tired[k]
+        out[t, N_EVIDENCE - 1] = total

@@ -59,7 +59,7 @@ class ItemIndex(NamedTuple):
         """An index over unit vectors, float32 (n, d); one cell, hence exact, where n is at most `exact`."""
         n = len(vectors)
         cells = 1 if n <= exact else round(np.sqrt(n))
-        return cls._in_cells(vectors, np.zeros(n, dtype=np.float32), *_cells(vectors, cells), min(_PROBES, cells))
+        return cls._in_cells(vectors, np.zeros(n, dtype=np.float32), *clusters(vectors, cells), min(_PROBES, cells))
 
     @classmethod
     def of_products(
@@ -76,7 +76,7 @@ class ItemIndex(NamedTuple):
         whole = np.column_stack([vectors, offsets])
         squares = np.square(whole, dtype=np.float64).sum(axis=1)
         common = unit(np.column_stack([whole, np.sqrt(squares.max() - squares)])).astype(np.float32)
-        centres, cell = _cells(common, cells)
+        centres, cell = clusters(common, cells)
         probes = 1 if cells == 1 else -(-look_at * cells // n)
         index = cls._in_cells(vectors, offsets, np.ascontiguousarray(centres[:, :d]), cell, probes)
         return index._replace(centre_offsets=np.ascontiguousarray(centres[:, d]))
@@ -301,7 +301,7 @@ def _neighbours(begin: int, end: int, index: ItemIndex, vectors: NDArray[np.floa
         met[i] = False
 
 
-def _cells(vectors: NDArray[np.float32], cells: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def clusters(vectors: NDArray[np.float32], cells: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Centres, float32 (cells, d), and the cell of each item, int64 (n,), by spherical k-means on a sample."""
     n = len(vectors)
     if cells == 1:
