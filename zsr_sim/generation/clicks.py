@@ -156,13 +156,9 @@ class Shown:
     @classmethod
     def nothing(cls) -> Shown:
         """No page."""
-        none = np.empty((0, 0), dtype=np.int32)
-        return cls(
-            np.empty((0, 0, N_EVIDENCE), dtype=np.float32),
-            none,
-            none.astype(np.bool_),
-            none[:, :0].ravel().astype(np.int64),
-        )
+        pages = np.empty((0, 0), dtype=np.int32)
+        evidence = np.empty((0, 0, N_EVIDENCE), dtype=np.float32)
+        return cls(evidence, pages, pages.astype(np.bool_), np.empty(0, dtype=np.int64))
 
     def followed_by(self, new: Shown) -> Shown:
         """The latest of these pages, of whole visits, and then those of other users."""
@@ -170,8 +166,12 @@ class Shown:
             return new
         kept = self.users > (self.users[-_LATEST - 1] if len(self.users) > _LATEST else -1)
         users = np.concatenate([self.users[kept], new.users + self.users[-1] + 1])
-        own = zip((self.evidence, self.pages, self.clicks), (new.evidence, new.pages, new.clicks), strict=True)
-        return Shown(*(np.concatenate([old[kept], other]) for old, other in own), users)
+        return Shown(
+            np.concatenate([self.evidence[kept], new.evidence]),
+            np.concatenate([self.pages[kept], new.pages]),
+            np.concatenate([self.clicks[kept], new.clicks]),
+            users,
+        )
 
     def tensors(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Evidence, items and clicks of the pages in these rows (...)."""
@@ -210,9 +210,9 @@ class ClickTrainer:
         some = -(-_MINIBATCH // visits.shape[1])  # visits in a step
         steps = max(_STEPS, len(new.users) // _MINIBATCH)
         rounds = range(-(-steps * some // len(visits)))
-        order = torch.cat([torch.randperm(len(visits), generator=self.rng) for _ in rounds])[: steps * some]
+        drawn = torch.cat([torch.randperm(len(visits), generator=self.rng) for _ in rounds])[: steps * some]
         attraction = self.model.attraction
-        losses = [self._step(visits[own], attraction) for own in order.split(some)]
+        losses = [self._step(visits[own], attraction) for own in drawn.split(some)]
         self._count(new)
         return float(np.mean(losses))
 
