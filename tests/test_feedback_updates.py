@@ -24,11 +24,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 def test_no_updates_make_no_difference(scene: Scene) -> None:
     rows = effect(scene, SETTINGS, seed=0, users=30, rounds=0)
-    assert list(rows) == ["as in the log", "appeal reversed"]
+    assert list(rows) == [f"{world}: {figure}" for world in WORLDS for figure in ("return", "written")]
     for row in rows.values():
         assert row.without == row.fed
         assert row.difference.ci95 == (0, 0)
-    assert rows["as in the log"].without != rows["appeal reversed"].without
+        assert row.without.mean > 0
+    assert rows["as in the log: return"].without != rows["appeal reversed: return"].without
+    assert rows["as in the log: written"].without.mean <= 1
 
 
 def test_what_drew_repels(scene: Scene) -> None:
@@ -46,8 +48,8 @@ def test_each_world_begins_with_the_trained_generator(scene: Scene, monkeypatch:
     both = effect(scene, SETTINGS, seed=0, users=30, rounds=1)
     monkeypatch.delitem(WORLDS, "as in the log")
     alone = effect(scene, SETTINGS, seed=0, users=30, rounds=1)
-    assert alone["appeal reversed"] == both["appeal reversed"]
-    assert alone["appeal reversed"].difference.standard_error > 0
+    assert alone["appeal reversed: return"] == both["appeal reversed: return"]
+    assert alone["appeal reversed: return"].difference.standard_error > 0
 
 
 def test_what_users_are_shown_and_click(scene: Scene) -> None:

@@ -5,8 +5,9 @@
 Everybody's last interaction is hidden; a GAN learns from the rest as `gan` does. Two strategies come of one training:
 the likelihood-only generator, whose sequences the discriminator has learned to tell but never changed, and what the
 adversarial steps made of it. Ranking is of the hidden items (`evaluate ranking --protocol warm`); Fréchet distance and
-diversity are of sequences drawn at temperature 1 for held-out users, beside what these went on with; the return is that
-of the same users meeting the same luck. Differences are paired: by user, or by redrawing the same sequences.
+diversity are of sequences drawn at temperature 1 for held-out users, beside what these went on with; the return and
+the share of the pages that the generator wrote are those of the same users meeting the same luck. Differences are
+paired: by user, or by redrawing the same sequences.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def ablation(data: str, settings: Settings, seed: int, users: int, min_interacti
     plain, taught = (_ranked(gan, learner, trials, seed) for gan in (before, after))
     rows = {metric: _paired(plain[metric], taught[metric], trials.users) for metric in RANKED}
     rows |= _written(before, after, trainer.held_out, learner.vectors, seed)
-    return rows | {PRIMARY: _return(before, after, learner, settings, seed, users)}
+    return rows | _in_the_loop(before, after, learner, settings, seed, users)
 
 
 def _ranked(gan: Gan, scene: Scene, trials: Trials, seed: int) -> dict[str, NDArray[np.float64]]:
@@ -92,12 +93,13 @@ def _written(before: Gan, after: Gan, held_out: Batch, vectors: NDArray[np.float
     return {"frechet": frechet, "diversity": _paired(plain, taught, np.arange(n))}
 
 
-def _return(before: Gan, after: Gan, scene: Scene, settings: Settings, seed: int, users: int) -> Row:
+def _in_the_loop(before: Gan, after: Gan, scene: Scene, settings: Settings, seed: int, users: int) -> dict[str, Row]:
+    """Return, and the share of the pages shown that the generator wrote: for the others its gate let none pass."""
     ids, horizon = np.arange(users), settings.world.horizon
-    plain, taught = (
-        Arm.of("gan", simulate(scene.world, scene.test, ids, gan, luck_of(seed), horizon)) for gan in (before, after)
-    )
-    return Row(plain.mean(PRIMARY), taught.mean(PRIMARY), Pair(plain, taught).difference(PRIMARY))
+    visits = [simulate(scene.world, scene.test, ids, gan, luck_of(seed), horizon) for gan in (before, after)]
+    plain, taught = (Arm.of("gan", each) for each in visits)
+    earned = Row(plain.mean(PRIMARY), taught.mean(PRIMARY), Pair(plain, taught).difference(PRIMARY))
+    return {PRIMARY: earned, "written": _paired(visits[0].generated, visits[1].generated, visits[0].people)}
 
 
 def _told(estimate: Estimate) -> str:

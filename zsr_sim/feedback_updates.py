@@ -40,9 +40,11 @@ WORLDS: dict[str, Callable[[World], World]] = {
     ),
 }
 
+WRITTEN = "written"
+
 
 class Row(NamedTuple):
-    """Return a visit of `gan` without feedback updates, with them, and the difference, user by user."""
+    """One figure of `gan` without feedback updates, with them, and the difference, user by user."""
 
     without: Estimate
     fed: Estimate
@@ -58,7 +60,11 @@ class Shown(NamedTuple):
 
 
 def effect(scene: Scene, settings: Settings, seed: int, users: int, rounds: int) -> dict[str, Row]:
-    """A row for each of `WORLDS`: `rounds` updates from `agent.users` visits each, returns of `users` test visits."""
+    """Rows for each of `WORLDS`: `rounds` updates from `agent.users` visits each, then `users` test visits.
+
+    They are the return a visit, and the share of the pages shown that the generator wrote ("written"): for the others
+    its gate let none pass.
+    """
     _, gan, trained = train_gans(scene, settings, seed)
     rows = {}
     for name, changed in WORLDS.items():
@@ -72,7 +78,9 @@ def effect(scene: Scene, settings: Settings, seed: int, users: int, rounds: int)
                 trainer.learn_from_feedback(*seen)
                 gan.source.renew(trainer.gan)
         fed = _visits("fed", world, scene, gan, seed, users)
-        rows[name] = Row(without.mean(PRIMARY), fed.mean(PRIMARY), Pair(without, fed).difference(PRIMARY))
+        pair = Pair(without, fed)
+        for figure in (PRIMARY, WRITTEN):
+            rows[f"{name}: {figure}"] = Row(without.mean(figure), fed.mean(figure), pair.difference(figure))
     return rows
 
 
@@ -97,7 +105,8 @@ def shown(world: World, scene: Scene, ids: NDArray[np.int64], gan: Gan, seed: in
 
 def _visits(name: str, world: World, scene: Scene, gan: Gan, seed: int, users: int) -> Arm:
     horizon = scene.settings.horizon
-    return Arm.of(name, simulate(world, scene.test, np.arange(users), gan, luck_of(seed), horizon))
+    visits = simulate(world, scene.test, np.arange(users), gan, luck_of(seed), horizon)
+    return Arm.of(name, visits, {WRITTEN: visits.generated})
 
 
 def _told(estimate: Estimate) -> str:
@@ -120,9 +129,9 @@ def main(arguments: list[str]) -> None:
         settings = load_settings(None, chosen.assignments)
         scene = make_scene(chosen.data, settings.world)
         for seed in chosen.seeds:
-            print(f"{f'seed {seed}':<18}{'without updates':<26}{'with updates':<26}difference")
+            print(f"{f'seed {seed}':<26}{'without updates':<26}{'with updates':<26}difference")
             for name, row in effect(scene, settings, seed, chosen.users, chosen.rounds).items():
-                print(f"{name:<18}{_told(row.without):<26}{_told(row.fed):<26}{_told(row.difference)}")
+                print(f"{name:<26}{_told(row.without):<26}{_told(row.fed):<26}{_told(row.difference)}")
             sys.stdout.flush()
 
 
