@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zsr_sim.compiled import law
 from zsr_sim.envs.columns import Columns
 from zsr_sim.envs.dynamics import shifted
-from zsr_sim.envs.exponential import exponential
+from zsr_sim.envs.exponential import cosine_of_turns, exponential, logarithm
 
 _BOOL, _FLOAT = np.dtype(np.bool_), np.dtype(np.float32)
 KINDS = ("click", "like", "purchase", "dwell")
@@ -117,4 +117,4 @@ def dwell_median(worth: float, level: float, slope: float) -> float:
 @law
 def dwell_time(median: float, noise: float, luck: float, angle: float) -> float:
     """Log-normal seconds: median * exp(noise * z), z from two uniforms by Box and Muller (1958)."""
-    return median * exponential(noise * math.sqrt(-2.0 * math.log(luck)) * math.cos(2.0 * math.pi * angle))
+    return median * exponential(noise * math.sqrt(-2.0 * logarithm(luck)) * cosine_of_turns(angle))

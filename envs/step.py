@@ -63,14 +63,14 @@ def _look_up(i: int, items: ItemColumns, users: UserColumns, page: PageColumns, 
     """What is known of each item on the page, and of user i about it, brought together for `_judge`."""
     for k in range(users.histories.shape[1]):
         out.remembered[k] = users.histories[i, k]  # well ahead: what was just written makes a wider read wait
-    step = users.steps[i]
+    step, now = users.steps[i], np.float32(users.steps[i])  # what it is compared with is of single precision
     phase = step % items.seasons.shape[0] if users.traits[i, Trait.SEASON_WEIGHT] > 0.0 else 0
     for j in range(page.slates.shape[1]):
         out.cosines[j], out.interests[j] = affinity(users.tastes, i, items.vectors, max(page.slates[i, j], 0))
     for j in range(page.slates.shape[1]):
         item = max(page.slates[i, j], 0)
         topic = max(int(items.facts[item, Fact.TOPIC]), 0)
-        early, late = step < items.facts[item, Fact.RELEASED], step >= items.facts[item, Fact.EXPIRES]
+        early, late = now < items.facts[item, Fact.RELEASED], now >= items.facts[item, Fact.EXPIRES]
         page.unavailable[i, j], out.there[j] = early | late, 1.0 - (early | late)  # a branch would be guessed wrong
         out.appeal[j], out.quality[j] = items.facts[item, Fact.APPEAL], items.facts[item, Fact.QUALITY]
         out.bored[j], out.season[j] = users.boredom[i, topic], items.seasons[phase, topic]

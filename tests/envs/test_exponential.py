@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtr
 
-from zsr_sim.envs.exponential import exponential, exponential32, gelu, sigmoid, tanh
+from zsr_sim.envs.exponential import cosine_of_turns, exponential, exponential32, gelu, logarithm, sigmoid, tanh
 
 
 def test_it_is_the_exponential_function() -> None:
@@ -18,6 +18,19 @@ def test_extreme_exponents() -> None:
     assert exponential(-708.0) == pytest.approx(np.exp(-708.0), rel=1e-13)
     assert exponential(709.0) == pytest.approx(np.exp(709.0), rel=1e-13)
     assert [exponential(x) for x in (-709.0, -1e9, 710.0, 1e9)] == [0.0, 0.0, np.inf, np.inf]
+
+
+def test_it_is_the_logarithm() -> None:
+    near = 1 + np.concatenate([-np.logspace(-16, -1, 400), np.logspace(-15, -1, 400)])
+    points = np.concatenate([np.logspace(-307, 308, 4001), np.linspace(0.001, 2, 4001), near, [2.0**-33, 0.5**0.5]])
+    np.testing.assert_allclose([logarithm(x) for x in points], np.log(points), rtol=1e-13)
+    assert logarithm(1.0) == 0.0
+
+
+def test_it_is_the_cosine_of_a_turn() -> None:
+    points = np.concatenate([np.linspace(0, 1, 4001), 0.25 + np.logspace(-17, -2, 200)])
+    np.testing.assert_allclose([cosine_of_turns(x) for x in points], np.cos(2 * np.pi * points), rtol=0, atol=1e-13)
+    assert [cosine_of_turns(x) for x in (0.25, 0.75)] == [0.0, 0.0]
 
 
 def test_the_hyperbolic_tangent_in_single_precision() -> None:
