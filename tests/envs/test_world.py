@@ -374,8 +374,7 @@ def test_a_bad_slate_is_named(slates: Any, text: str) -> None:
 
 def test_integers_of_any_width_are_slates() -> None:
     world = random_world()
-    users = random_users(30, world.items)
-    slates = random_slates(30, world)
+    users, slates = random_users(30, world.items), random_slates(30, world)
     expected = world.step(world.start(users, 0), slates)
     for kind in (np.int64, np.uint8):
         assert_same(world.step(world.start(users, 0), slates.astype(kind)), expected)
