@@ -47,8 +47,8 @@ def test_evidence_items_and_positions_are_told_apart(learned: ClickTrainer) -> N
 
 def test_what_an_item_drew_is_its_clicks_against_what_was_expected() -> None:
     model = ClickModel(VECTORS[:3])
-    model.clicks[:] = torch.tensor([0.0, 15.0, 0.0])
-    model.expected[:] = torch.tensor([0.0, 5.0, 5.0])
+    model.clicks[:] = torch.tensor([0.0, 14.0, 0.0])
+    model.expected[:] = torch.tensor([0.0, 5.0, 4.0])
     np.testing.assert_allclose(model.attraction, np.log([1.0, 2.0, 0.5]), rtol=1e-6)
 
 

@@ -19,12 +19,12 @@ from zsr_sim.envs.tables import F32
 from zsr_sim.generation.evidence import N_EVIDENCE
 from zsr_sim.generation.index import clusters
 
-_HIDDEN = 24
+_HIDDEN = 64
 _SUBJECTS = 32
 _SHARP = 10.0  # logits by which an item falls into a subject, per unit of cosine, before anything is learned
 _MEMORY = 2.2  # log-odds of the share of a click that a page leaves, likewise: 0.9
-_PRIOR = 5.0  # clicks that an item is taken to have had, as many as were expected
-_FORGET = 0.9  # share of an item's clicks that still count after an update
+_PRIOR = 4.0  # clicks that an item is taken to have had, as many as were expected
+_FORGET = 0.98  # share of an item's clicks that still count after an update
 _LEARNING_RATE, _MINIBATCH = 3e-3, 256
 _SUBJECT_RATE = 0.07  # learning rate of what tires: each of its numbers is seldom told anything
 _STEPS = 60  # gradient steps of an update at least, among the pages of latest visits:
@@ -53,7 +53,7 @@ class Judge(NamedTuple):
 class ClickModel(nn.Module):
     """Log-odds of a click on an item that is looked at: of the evidence, and of the item's own clicks so far.
 
-    The second part is log((clicks + 5) / (expected + 5)), what an item drew against what the evidence let expect; 0 for
+    The second part is log((clicks + 4) / (expected + 4)), what an item drew against what the evidence let expect; 0 for
     an item that was never shown, so that new items take part at once. Position j is looked at with probability
     j ** -decay (Richardson, Dominowska and Ragno 2007), decay learned.
 
