@@ -11,6 +11,7 @@ from tests.generation.test_index import clustered
 from tests.generation.waiting import random_waiting, unseen, waiting
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.tables import F32, I64
+from zsr_sim.generation import index as index_module
 from zsr_sim.generation.gan import item_table, next_item_logits, shortlist
 from zsr_sim.generation.index import ALWAYS, ItemIndex, Shelf
 from zsr_sim.generation.networks import Generator, Items
@@ -113,6 +114,14 @@ def test_cells_hold_every_item_once_with_its_own_offset() -> None:
     cells = np.repeat(np.arange(45), np.diff(index.starts))
     inside = _mean_product(index, vectors, cells)
     assert inside > _mean_product(index, vectors, rng.permutation(cells)) + 0.3
+
+
+def test_in_a_very_large_catalogue_more_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """500 of 2,000 items are 12 of 45 cells; of a catalogue four times as large as a crowded one, twice as many."""
+    vectors = np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32)
+    assert ItemIndex.of_products(vectors, vectors[:, 0], 500).probes == 12
+    monkeypatch.setattr(index_module, "_CROWDED", 500)
+    assert ItemIndex.of_products(vectors, vectors[:, 0], 500).probes == 23
 
 
 def _mean_product(index: ItemIndex, vectors: F32, cells: NDArray[np.int64]) -> float:

@@ -9,6 +9,7 @@ the point, plus an offset of their own, is largest.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ from zsr_sim.products import LANES, add_products
 EXACT = 4096
 """Up to so many items every search looks at all of them."""
 LOOKED_AT = 8192
-"""Items that a search for the largest scalar products looks at, however many there are."""
+"""Items that a search for the largest scalar products looks at in a catalogue of up to `_CROWDED`."""
+_CROWDED = 65_536  # items; in a larger catalogue what is looked at grows with the square root, or most would be missed
 _PROBES = 8  # cells that a search looks into
 _SAMPLE = 64  # items per cell that the centres are fitted to
 _ROUNDS = 10  # of k-means
@@ -67,8 +69,10 @@ class ItemIndex(NamedTuple):
     ) -> ItemIndex:
         """An index for the largest scalar products plus offsets (n,), of vectors (n, d) of any length.
 
-        A search looks at about `look_at` items; it is exact where there are no more. Cells are of the vectors with
-        their offsets, lengthened by one dimension to a common length: then who has the largest product is nearest
+        A search looks at about `look_at` items, more in a catalogue beyond `_CROWDED`; it is exact where there are no
+        more. (Of the exact top 100 of 1,000,000 items in all directions it finds .55, .26 without the more; in 5,000
+        clusters .68 and .42.) Cells are of the vectors with their offsets, lengthened by one dimension to a common
+        length: then who has the largest product is nearest
         (Bachrach et al. 2014, "Speeding up the Xbox recommender system using a Euclidean transformation", theorem 1).
         """
         n, d = vectors.shape
@@ -77,7 +81,8 @@ class ItemIndex(NamedTuple):
         squares = np.square(whole, dtype=np.float64).sum(axis=1)
         common = unit(np.column_stack([whole, np.sqrt(squares.max() - squares)])).astype(np.float32)
         centres, cell = clusters(common, cells)
-        probes = 1 if cells == 1 else -(-look_at * cells // n)
+        wanted = look_at * max(1.0, math.sqrt(n / _CROWDED))
+        probes = 1 if cells == 1 else math.ceil(wanted * cells / n)
         index = cls._in_cells(vectors, offsets, np.ascontiguousarray(centres[:, :d]), cell, probes)
         return index._replace(centre_offsets=np.ascontiguousarray(centres[:, d]))
 
