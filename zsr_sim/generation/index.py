@@ -139,16 +139,6 @@ def dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(total)
 
 
-@law
-def compare(a: NDArray[np.float32], b: NDArray[np.float32], row: int, out: NDArray[np.float32]) -> None:
-    """Scalar products of every row of `a` (n, d) with one row of `b`, in single precision, into `out` (n,)."""
-    for i in range(a.shape[0]):
-        total = np.float32(0.0)
-        for k in range(a.shape[1]):
-            total += a[i, k] * b[row, k]
-        out[i] = total
-
-
 @inlined
 def holds(items: NDArray[np.int32], item: int) -> bool:
     """Whether an item is among these; without a way out of the loop, so that it runs on vector registers."""

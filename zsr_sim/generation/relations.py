@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zsr_sim.compiled import batched
+from zsr_sim.compiled import bare, batched
 from zsr_sim.encoders.history import pooled, pooled_twice
 from zsr_sim.envs.observation import Observation
+from zsr_sim.envs.tables import F32, I32, I64
 from zsr_sim.generation.candidates import COMPOSED, PROPOSERS, SOURCES, Candidates
-from zsr_sim.generation.index import compare, dot, holds
+from zsr_sim.generation.index import dot, holds
 from zsr_sim.generation.retrieval import Retrieval
+from zsr_sim.products import LANES, add_products
 
 _DECAYS = (0.95, 0.6)  # a lasting taste, and what was consumed just now: their difference is what boredom shows in
-_LAST = (20, 4)  # how many of the items consumed last a page is held against one by one, most first
+_LAST = (20, 4)  # how many of the items consumed last a page is held against, most first; multiples of 4
 N_COSINES = 2 * len(_DECAYS) + len(_LAST) + 1
 """The first scalars of a page: those that lie in -1 .. 1; the others lie in 0 .. 1."""
 N_RELATIONS = N_COSINES + 2 + len(PROPOSERS)
@@ -140,35 +142,59 @@ def _tell(
 
 @batched
 def _relate(
-    begin: int, end: int,
-    vectors: NDArray[np.float32], histories: NDArray[np.int32], items: NDArray[np.int32], lasts: NDArray[np.int64],
-    lasting: NDArray[np.float32], recent: NDArray[np.float32], means: NDArray[np.float32], out: NDArray[np.float32],
+    begin: int, end: int, vectors: F32, histories: I32, items: I32, lasts: I64, lasting: F32, recent: F32, means: F32,
+    out: F32,
 ) -> None:  # fmt: skip
     """The mean vector of each page, and its cosines in the order of `Relations.scalars`."""
-    slate, d, length = items.shape[2], vectors.shape[1], histories.shape[1]
-    share = np.float32(1.0 / slate)
+    count, slate, d, most = items.shape[1], items.shape[2], vectors.shape[1], lasts[0]
+    length = histories.shape[1]
+    width = -(-(most + 2) // LANES) * LANES
+    rows, cosines = np.empty((count * slate, d), dtype=np.float32), np.empty((count * slate, width), dtype=np.float32)
+    columns = np.empty((d, width), dtype=np.float32)
     for i in range(begin, end):
-        past = min(lasts[0], (histories[i] >= 0).sum())
-        against, cosines = np.empty((past + 2, d), dtype=np.float32), np.empty(past + 2, dtype=np.float32)
-        against[past], against[past + 1] = lasting[i], recent[i]
+        past = min(most, (histories[i] >= 0).sum())
+        columns[:] = 0.0
         for back in range(past):
-            against[back] = vectors[histories[i, length - 1 - back]]
-        for c in range(items.shape[1]):
-            mean, row = means[i, c], out[i, c]
-            mean[:] = 0.0
-            row[:] = 0.0
-            row[1] = row[3] = -1.0
-            for j in range(slate):
-                item = items[i, c, j]
-                for k in range(d):
-                    mean[k] += vectors[item, k] * share
-                compare(against, vectors, item, cosines)
-                for view in range(2):
-                    row[2 * view] += cosines[past + view] * share
-                    row[2 * view + 1] = max(row[2 * view + 1], cosines[past + view])
-                for window in range(len(lasts)):
-                    best = np.float32(-1.0)
-                    for back in range(min(past, lasts[window])):
-                        best = max(best, cosines[back])
-                    row[4 + window] += best * share
-            row[4 + len(lasts)] = dot(mean, mean)
+            item = histories[i, length - 1 - back]
+            for k in range(d):
+                columns[k, back] = vectors[item, k]
+        for k in range(d):
+            columns[k, most], columns[k, most + 1] = lasting[i, k], recent[i, k]
+        for r in range(count * slate):
+            item = items[i, r // slate, r % slate]
+            for k in range(d):
+                rows[r, k] = vectors[item, k]
+            for back in range(width):
+                cosines[r, back] = -1.0 if past <= back < most else 0.0  # nothing is near what is not there
+        add_products(rows, columns, cosines)
+        for c in range(count):
+            own = slice(c * slate, (c + 1) * slate)
+            _sum_up(rows[own], cosines[own], lasts, means[i, c], out[i, c])
+
+
+@bare
+def _sum_up(rows: F32, cosines: F32, lasts: I64, mean: F32, out: F32) -> None:
+    """A page's mean vector and its cosines, from its items' vectors (slate, d) and their cosines (slate, width).
+
+    cosines: with what was consumed, the latest first, -1 where there is less; from column lasts[0] on with the tastes.
+    """
+    share = np.float32(1.0 / rows.shape[0])
+    mean[:] = 0.0
+    out[:] = 0.0
+    out[1] = out[3] = -1.0
+    for j in range(rows.shape[0]):
+        for k in range(rows.shape[1]):
+            mean[k] += rows[j, k] * share
+        for view in range(2):
+            cosine = cosines[j, lasts[0] + view]
+            out[2 * view] += cosine * share
+            out[2 * view + 1] = cosine if cosine > out[2 * view + 1] else out[2 * view + 1]
+        for window in range(lasts.shape[0]):
+            a, b, c, d = cosines[j, 0], cosines[j, 1], cosines[j, 2], cosines[j, 3]
+            for back in range(4, lasts[window], 4):  # four at a time: one waits for the other otherwise
+                a = cosines[j, back] if cosines[j, back] > a else a
+                b = cosines[j, back + 1] if cosines[j, back + 1] > b else b
+                c = cosines[j, back + 2] if cosines[j, back + 2] > c else c
+                d = cosines[j, back + 3] if cosines[j, back + 3] > d else d
+            out[4 + window] += max(max(a, b), max(c, d)) * share
+    out[4 + len(lasts)] = dot(mean, mean)
