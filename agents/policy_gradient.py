@@ -33,6 +33,8 @@ from zsr_sim.generation.candidates import SOURCES, CandidateSource
 from zsr_sim.generation.relations import relations
 
 _GENERATOR = SOURCES.index("generator")
+_HASTE, _PAGES = 5.0, 2000  # how much further than the settings say the first update goes; pages for each part of that
+_FASTEST = 5e-3  # learning rate that this may lead to
 
 Feedback = Callable[[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]], None]
 """Called with (histories, pages, clicks) of the generated pages that users were shown; a click belongs to an item."""
@@ -164,6 +166,16 @@ class PolicyGradientTrainer:
             self.feedback(histories[generated], pages[generated], np.concatenate(rollout.clicks)[generated])
         return figures
 
+    def haste(self, pages: int) -> float:
+        """What an update that learns from so many pages multiplies its learning rate and its clipping with, 1 to 5.
+
+        The first policy draws evenly, so a large step loses little and most is to be learned: so much at first, a half,
+        a third ... of it later, and never below 1. Schulman et al. 2017 anneal both, too (their table 5, to 0 over the
+        whole training). Few pages bear no large step: it learns a choice where there is nothing to learn. Always 1
+        where a click model learns beside it: what is read of a page means another thing before that knows its users.
+        """
+        return max(1.0, min(_HASTE, pages / _PAGES) / (1 + self.update)) if self.on_pages is None else 1.0
+
     def _play(self, ids: NDArray[np.int64]) -> tuple[Rollout, NDArray[np.bool_], NDArray[np.float64]]:
         state = self.world.start(self.population.visit(ids), self.seed)
         n = len(ids)
@@ -219,22 +231,26 @@ class PolicyGradientTrainer:
         return figures
 
     def _passes(self, pages: Pages, gain: NDArray[np.float64], targets: NDArray[np.float64]) -> dict[str, float]:
+        rate, haste = self.settings.learning_rate, self.haste(len(gain))
+        for group in self.optimiser.param_groups:
+            group["lr"] = max(rate, min(rate * haste, _FASTEST))
         passes = range(1 if self._reinforce else self.settings.epochs)
         batches = (torch.randperm(len(gain), generator=self.rng).split(self.settings.minibatch) for _ in passes)
         steps = [
-            self._gradient_step(pages, rows.numpy(), gain, targets)
+            self._gradient_step(pages, rows.numpy(), gain, targets, self.settings.clip * haste)
             for rows in itertools.chain.from_iterable(batches)
             if len(rows) > 1  # advantages of one page cannot be normalised
         ]
         return {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
 
     def _gradient_step(
-        self, pages: Pages, rows: NDArray[np.int64], gain: NDArray[np.float64], targets: NDArray[np.float64]
-    ) -> dict[str, float]:
+        self, pages: Pages, rows: NDArray[np.int64], gain: NDArray[np.float64], targets: NDArray[np.float64],
+        clip: float,
+    ) -> dict[str, float]:  # fmt: skip
         own = gain[rows]
         own = (own - own.mean()) / (own.std(ddof=1) + 1e-8)  # per minibatch, as Huang et al. 2022, detail 7
         figures = descend(
-            self.scorer, pages, rows, own.astype(np.float32), targets[rows].astype(np.float32), self.settings.clip,
+            self.scorer, pages, rows, own.astype(np.float32), targets[rows].astype(np.float32), clip,
             self.settings.entropy, self._reinforce,
         )  # fmt: skip
         norm = nn.utils.clip_grad_norm_(self._weights, 0.5)

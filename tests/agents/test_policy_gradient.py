@@ -180,6 +180,23 @@ def test_the_first_pass_is_on_policy() -> None:
     assert figures["entropy"] == pytest.approx(math.log(AXES), abs=1e-5)
 
 
+def test_the_first_updates_go_further_where_there_are_many_pages() -> None:
+    """The most at once is five times as far for 10,000 pages, and a learning rate of .005."""
+    trainer = trainer_of()
+    assert [trainer.haste(pages) for pages in (100, 2000, 5000, 10_000, 20_000)] == [1, 1, 2.5, 5, 5]
+    trainer.update = 1
+    assert [trainer.haste(pages) for pages in (2000, 5000, 10_000)] == [1, 1.25, 2.5]
+    trainer.update = 4
+    assert trainer.haste(20_000) == 1
+    trainer.on_pages = lambda *_: 0.0  # a click model that learns, too
+    trainer.update = 0
+    assert trainer.haste(20_000) == 1
+    for rate, taken in ((1e-3, 2.5e-3), (4e-3, 5e-3), (2e-2, 2e-2)):
+        trainer = trainer_of(learning_rate=rate, users=5000 // HORIZON)
+        trainer.step()
+        assert trainer.optimiser.param_groups[0]["lr"] == pytest.approx(taken, rel=1e-3)
+
+
 def test_who_leaves_is_not_shown_more() -> None:
     figures = trainer_of(leave_bias=30.0).step()
     assert figures["visit_length"] == 1
