@@ -8,8 +8,9 @@ from tests.generation.waiting import unseen, waiting
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation import retrieval as retrieval_module
-from zsr_sim.generation.index import ItemIndex, neighbours
+from zsr_sim.generation.index import ALWAYS, ItemIndex, nearest, neighbours
 from zsr_sim.generation.retrieval import Retrieval
+from zsr_sim.generation.search import search
 
 D, K = 16, 10
 
@@ -72,6 +73,27 @@ def test_a_probed_search_finds_most_of_the_nearest() -> None:
         assert set(found[row].tolist()) <= unseen(observation, row, 6000)
         assert len(set(found[row].tolist())) == K
     assert np.mean(shares) > 0.9
+
+
+@pytest.mark.parametrize("k", [3, 10, 16, 25])
+def test_many_users_together_find_what_each_finds_alone(k: int) -> None:
+    """Each was shown every other one of the 40 nearest items, so what is nearest is mostly not new."""
+    vectors, n = clustered(1000), 50
+    vectors[900:] = vectors[:100]  # twins
+    index, queries = ItemIndex.of(vectors, exact=100), clustered(1000, seed=6)[:n]
+    shown = np.argsort(-queries @ vectors.T, axis=1)[:, :40:2].astype(np.int32)
+    histories = np.random.default_rng(0).integers(1000, size=(n, 8)).astype(np.int32)
+    histories[:, :4] = -1
+    together, found = np.empty((n, k), dtype=np.int32), np.empty(n, dtype=np.int64)
+    search(index, queries, np.zeros(n, np.int64), ALWAYS, histories, shown, together, found)
+    alone, scores = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32)
+    assert index.probes < len(index.centres)
+    assert (found == k).sum() > 40
+    for u in np.flatnonzero(found == k):
+        met = np.zeros(1000, dtype=np.bool_)
+        met[histories[u, 4:]] = met[shown[u]] = True
+        nearest(index, queries[u], 0, ALWAYS, met, alone, scores)
+        assert together[u].tolist() == alone.tolist()
 
 
 def test_too_few_new_items_in_the_cells_are_sought_everywhere() -> None:
