@@ -96,7 +96,8 @@ class ClickModel(nn.Module):
     def subjects(self, items: Tensor) -> Tensor:
         """The share of each of these items (...) that is of each subject, (..., k)."""
         some, where = torch.unique(items, return_inverse=True)
-        return torch.softmax(self.subject(self.vectors[some]), dim=-1)[where]
+        shares = torch.softmax(self.subject(self.vectors[some]), dim=-1)  # (items, k)
+        return nn.functional.embedding(where, shares)  # as shares[where], of which threads add gradients in any order
 
     def tiredness(self, items: Tensor, clicks: Tensor) -> Tensor:
         """What was clicked on earlier pages of the item's subjects, (n, pages, slate), of visits with these pages.

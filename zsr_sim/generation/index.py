@@ -70,9 +70,9 @@ class ItemIndex(NamedTuple):
         """An index for the largest scalar products plus offsets (n,), of vectors (n, d) of any length.
 
         A search looks at about `look_at` items, more in a catalogue beyond `_CROWDED`; it is exact where there are no
-        more. (Of the exact top 100 of 1,000,000 items in all directions it finds .55, .26 without the more; in 5,000
-        clusters .68 and .42.) Cells are of the vectors with their offsets, lengthened by one dimension to a common
-        length: then who has the largest product is nearest
+        more. (Of the exact top 100 of 1,000,000 items in all directions it finds about .55, .26 without the more; in
+        5,000 clusters .68 and .42.) Cells are of the vectors with their offsets, lengthened by one dimension to a
+        common length: then who has the largest product is nearest
         (Bachrach et al. 2014, "Speeding up the Xbox recommender system using a Euclidean transformation", theorem 1).
         """
         n, d = vectors.shape
