@@ -16,7 +16,7 @@ from zsr_sim.envs.feedback import Feedback
 from zsr_sim.envs.noise import Purpose, normals
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.envs.population import Population
-from zsr_sim.envs.visits import observe
+from zsr_sim.envs.visits import observe, show
 from zsr_sim.envs.world import World
 from zsr_sim.generation.candidates import CandidateSource
 
@@ -141,10 +141,9 @@ class BanditTrainer:
             if not len(here):
                 break
             observation = observe(state).take(here)
-            slates = np.tile(np.arange(self.world.slate_size, dtype=np.int32), (n, 1))  # absent users are not shown it
-            slates[here] = self.agent.act(observation).slates
-            features = item_features(observation, slates[here], self.source.retrieval)  # before the world moves on
-            feedback = self.world.step(state, slates)
+            slates = self.agent.act(observation).slates
+            features = item_features(observation, slates, self.source.retrieval)  # before the world moves on
+            feedback = show(self.world, state, here, slates)
             self._learn(features, item_rewards(feedback, self.world)[here])
             returns += feedback.reward
             pages, clicks = pages + len(here), clicks + int(feedback.clicks.sum())

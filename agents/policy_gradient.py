@@ -27,7 +27,7 @@ from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.envs.population import Population
 from zsr_sim.envs.tables import F32
-from zsr_sim.envs.visits import observe
+from zsr_sim.envs.visits import observe, show
 from zsr_sim.envs.world import World
 from zsr_sim.generation.candidates import SOURCES, CandidateSource
 from zsr_sim.generation.relations import relations
@@ -186,9 +186,7 @@ class PolicyGradientTrainer:
                 break
             present[t, here] = True
             observation = observe(state).take(here)
-            slates = np.tile(np.arange(self.world.slate_size, dtype=np.int32), (n, 1))  # absent users are not shown it
-            slates[here] = self._explore(rollout, observation)
-            feedback = self.world.step(state, slates)
+            feedback = show(self.world, state, here, self._explore(rollout, observation))
             reward = feedback.reward.astype(np.float64)
             rollout.clicks.append(feedback.clicks[here])
             rollout.rewards.append(reward[here])

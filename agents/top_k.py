@@ -21,7 +21,7 @@ from zsr_sim.config import AgentSettings
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.observation import Decision, Observation
 from zsr_sim.envs.population import Population
-from zsr_sim.envs.visits import observe
+from zsr_sim.envs.visits import observe, show
 from zsr_sim.envs.world import World
 from zsr_sim.errors import InputError
 from zsr_sim.generation.candidates import CandidateSource
@@ -167,9 +167,7 @@ class TopKTrainer:
             m = among.items.shape[1]
             luck = uniforms(observation.seeds, observation.users, observation.steps, Purpose.POLICY, m)
             actions = np.argsort(luck, axis=1)[:, :s]  # (here, s), without repeats, each item 1 / m at each position
-            slates = np.tile(np.arange(s, dtype=np.int32), (n, 1))  # absent users are not shown it
-            slates[here] = np.take_along_axis(among.items, actions, axis=1)
-            feedback = self.world.step(state, slates)
+            feedback = show(self.world, state, here, np.take_along_axis(among.items, actions, axis=1))
             own[t], present[t, here] = item_rewards(feedback, self.world), True
             clicks += int(feedback.clicks.sum())
             shown.append((t, here, among, actions))

@@ -115,9 +115,8 @@ def _simulate_batch(
         if not len(here):
             break
         decision = decide(strategy, state, here)
-        slates = np.tile(np.arange(world.slate_size, dtype=np.int32), (len(ids), 1))  # absent: any page, not shown
-        slates[here] = decision.slates
-        tally.add(1 - (page + 1) / horizon, here, state, decision, world.step(state, slates), world.items)
+        feedback = show(world, state, here, decision.slates)
+        tally.add(1 - (page + 1) / horizon, here, state, decision, feedback, world.items)
     return tally.visits(state, world.slate_size)
 
 
@@ -194,6 +193,13 @@ def decide(strategy: Strategy, state: WorldState, here: NDArray[np.int64]) -> De
     if isinstance(strategy, SeesState):
         return strategy.act_knowing(observation, state.take(here))
     return strategy.act(observation)
+
+
+def show(world: World, state: WorldState, here: NDArray[np.int64], slates: NDArray[np.int32]) -> Feedback:
+    """One page for the users at the rows `here`, all who are present: slates (here, slate). Feedback of all users."""
+    everybody = np.tile(np.arange(world.slate_size, dtype=np.int32), (len(state.steps), 1))  # absent: any, not shown
+    everybody[here] = slates
+    return world.step(state, everybody)
 
 
 def page_diversity(vectors: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from zsr_sim.agents.gan import Gan
 from zsr_sim.commands.job import luck_of
 from zsr_sim.config import Settings, load_settings
-from zsr_sim.envs.visits import observe, simulate
+from zsr_sim.envs.visits import observe, show, simulate
 from zsr_sim.envs.world import World
 from zsr_sim.errors import told_in_a_line
 from zsr_sim.evaluation.comparison import Arm, Pair
@@ -94,9 +94,7 @@ def shown(world: World, scene: Scene, ids: NDArray[np.int64], gan: Gan, seed: in
             break
         observation = observe(state).take(here)
         decision = gan.act(observation)
-        slates = np.tile(np.arange(world.slate_size, dtype=np.int32), (len(ids), 1))  # absent users are not shown it
-        slates[here] = decision.slates
-        clicks = world.step(state, slates).clicks[here]
+        clicks = show(world, state, here, decision.slates).clicks[here]
         assert decision.sources is not None  # `Gan` names them
         own = np.array([source == "generator" for source in decision.sources])
         parts.append((observation.histories[own], decision.slates[own], clicks[own]))

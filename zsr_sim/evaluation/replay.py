@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zsr_sim.encoders.history import pooled
 from zsr_sim.envs.population import Population
-from zsr_sim.envs.visits import Strategy, decide
+from zsr_sim.envs.visits import Strategy, decide, show
 from zsr_sim.envs.world import World
 
 LASTING = 0.95  # decay of a history vector that tells a user's lasting taste
@@ -50,10 +50,9 @@ def replay(
         here = np.flatnonzero(state.present)
         if not len(here):
             break
-        slates = np.tile(np.arange(s, dtype=np.int32), (n, 1))  # absent users: any valid page, not shown
         kept.states[here, page] = pooled(state.histories[here], world.items.vectors, LASTING)
-        slates[here] = kept.slates[here, page] = decide(strategy, state, here).slates
-        feedback = world.step(state, slates)
+        kept.slates[here, page] = decide(strategy, state, here).slates
+        feedback = show(world, state, here, kept.slates[here, page])
         kept.clicks[:, page] = feedback.clicks
         kept.rewards[:, page] = feedback.reward
         kept.satisfaction[here, page] = state.satisfaction[here]
