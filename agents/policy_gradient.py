@@ -1,15 +1,16 @@
 """The policy gradient: learns in the closed loop which candidate to show, generated or retrieved.
 
 Proximal policy optimisation (Schulman et al. 2017) with generalised advantage estimation (Schulman et al. 2016),
-batched over users: each update plays whole visits of new users and takes a few passes over their pages. Or REINFORCE
-with a learned baseline (Williams 1992): one pass, whole returns, no clipping.
+batched over users: each update plays whole visits of new users and takes a few passes over their pages, fewer where
+these are plenty. Or REINFORCE with a learned baseline (Williams 1992): one pass, whole returns, no clipping.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -232,14 +233,23 @@ class PolicyGradientTrainer:
         rate, haste = self.settings.learning_rate, self.haste(len(gain))
         for group in self.optimiser.param_groups:
             group["lr"] = max(rate, min(rate * haste, _FASTEST))
-        passes = range(1 if self._reinforce else self.settings.epochs)
-        batches = (torch.randperm(len(gain), generator=self.rng).split(self.settings.minibatch) for _ in passes)
         steps = [
-            self._gradient_step(pages, rows.numpy(), gain, targets, self.settings.clip * haste)
-            for rows in itertools.chain.from_iterable(batches)
+            self._gradient_step(pages, rows, gain, targets, self.settings.clip * haste)
+            for rows in self._batches(len(gain))
             if len(rows) > 1  # advantages of one page cannot be normalised
         ]
         return {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
+
+    def _batches(self, pages: int) -> Iterator[NDArray[np.int64]]:
+        """Rows of each gradient step: `epochs` passes over the pages, up to `gradient_steps` or one whole pass.
+
+        Further passes make up for few pages. Where there are many they earn nothing: on the films, with 1,024 users and
+        20 updates, a return of +.005 [-.013, .023] with 40 steps instead of 56 (of 8.03; six seeds), -.05 with 28.
+        """
+        size, passes = self.settings.minibatch, range(1 if self._reinforce else self.settings.epochs)
+        batches = (torch.randperm(pages, generator=self.rng).split(size) for _ in passes)
+        most = max(self.settings.gradient_steps, math.ceil(pages / size))
+        return (rows.numpy() for rows in itertools.islice(itertools.chain.from_iterable(batches), most))
 
     def _gradient_step(
         self, pages: Pages, rows: NDArray[np.int64], gain: NDArray[np.float64], targets: NDArray[np.float64],

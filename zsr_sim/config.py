@@ -178,6 +178,9 @@ class AgentSettings(_Strict):
     clip: float = Field(0.2, gt=0, description="PPO's clipping of the probability ratio")
     entropy: float = Field(0.01, ge=0, description="weight of the entropy bonus")
     epochs: int = Field(4, ge=1, description="passes over an update's pages")
+    gradient_steps: int = Field(
+        40, ge=1, description="policy-gradient's most in an update: fewer passes where there are more, but one at least"
+    )
     minibatch: int = Field(1024, ge=2, description="pages in a gradient step")
     hidden: int = Field(64, ge=1, description="width of the networks")
 

@@ -197,6 +197,34 @@ def test_the_first_updates_go_further_where_there_are_many_pages() -> None:
         assert trainer.optimiser.param_groups[0]["lr"] == pytest.approx(taken, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("users", "changes", "steps"),
+    [
+        (128, {}, 12),  # 3 minibatches of 128 pages, four times
+        (128, {"epochs": 1}, 3),
+        (1024, {}, 40),  # one pass is 24 minibatches: two would be 48, and four 96
+        (1024, {"gradient_steps": 96}, 96),
+        (1024, {"gradient_steps": 10}, 24),  # never less than one pass
+        (1024, {"algorithm": "reinforce"}, 24),  # never more than one
+    ],
+)
+def test_an_update_takes_fewer_passes_where_pages_are_plenty(
+    users: int, changes: dict[str, Any], steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, taken = trainer_of(users=users, **changes), list[NDArray[np.int64]]()
+    own = trainer._gradient_step
+
+    def noted(pages: Any, rows: NDArray[np.int64], *others: Any) -> dict[str, float]:
+        taken.append(rows)
+        return own(pages, rows, *others)
+
+    monkeypatch.setattr(trainer, "_gradient_step", noted)
+    trainer.step()
+    assert len(taken) == steps
+    first_pass = np.concatenate(taken[: math.ceil(users * HORIZON / trainer.settings.minibatch)])
+    assert np.sort(first_pass).tolist() == list(range(users * HORIZON))  # no page is passed over
+
+
 def test_who_leaves_is_not_shown_more() -> None:
     figures = trainer_of(leave_bias=30.0).step()
     assert figures["visit_length"] == 1
