@@ -175,6 +175,17 @@ def test_without_a_log_popularity_is_made_up_and_said_so() -> None:
     assert len(rows_of("fresh.csv")) == 60
 
 
+def test_who_has_had_every_candidate_is_told() -> None:
+    Path("had.csv").write_text("user_id,item_id,timestamp\na,i00,1\nb,i01,1\n", encoding="utf-8")
+    Path("one.csv").write_text("item_id\ni00\n", encoding="utf-8")
+    words = ("nothing.csv", "--histories", "had.csv", "--candidates", "one.csv")
+    said = recommend(*words).stdout
+    assert "1 of 2 users get nothing from similarity: they have had every candidate" in said
+    assert [row["user_id"] for row in rows_of("nothing.csv")] == ["b"]
+    assert json.loads(recommend(*words, "--json").stdout)["users_without_recommendations"] == 1
+    assert json.loads(recommend(*words, "--keep-seen", "--json").stdout)["users_without_recommendations"] == 0
+
+
 FILES = {
     "no-time.csv": "user_id,item_id\na,i00\n",
     "empty.csv": "",

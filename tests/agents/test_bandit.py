@@ -82,6 +82,16 @@ def test_scores_rank_as_the_estimates() -> None:
 
 
 @pytest.mark.parametrize("kind", ["linucb", "thompson"])
+def test_a_small_catalogue_is_no_reason_to_show_what_the_user_has_had(kind: Kind) -> None:
+    """44 items, a shortlist of 100: old items are on it, and on the page only where fewer than 4 are new."""
+    users, source = random_waiting(60, 44, length=42, capacity=30), RetrievalCandidates(random_retrieval(44), 4)
+    page = Bandit(kind, known(kind, 0.5).ridge, 0.5, source, 100).act(users).slates
+    new = [unseen(users, row, 44) for row in range(60)]
+    assert {len(fresh) < 4 for fresh in new} == {True, False}
+    assert [len(set(page[row].tolist()) & fresh) for row, fresh in enumerate(new)] == [min(4, len(f)) for f in new]
+
+
+@pytest.mark.parametrize("kind", ["linucb", "thompson"])
 def test_it_learns_what_users_click(kind: Kind) -> None:
     stage = tiny_stage(n=120, slate=3, leave_bias=-30.0)
     loop = Settings().agent.model_copy(update={"users": 128, "updates": 6})

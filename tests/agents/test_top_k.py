@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.envs.stages import tiny_stage
-from tests.generation.waiting import random_retrieval
+from tests.generation.waiting import random_retrieval, random_waiting, unseen
 from zsr_sim.agents.contract import check_agent
 from zsr_sim.agents.item_features import N_FEATURES, shortlisted
 from zsr_sim.agents.top_k import (
@@ -25,6 +25,7 @@ from zsr_sim.config import Settings
 from zsr_sim.envs.observation import Observation
 from zsr_sim.envs.visits import observe
 from zsr_sim.generation.candidates import RetrievalCandidates
+from zsr_sim.generation.relations import N_CONTEXT
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
@@ -124,6 +125,16 @@ def test_pages_that_somebody_else_showed_are_read_by_hand() -> None:
     spread = np.array([0.75, 0.25, 0.25, 0.75, 0.25, 0.25, 0.5, 0.5, 0, 0, 0, 0])  # with position 2: 1/2; 1 on page 2
     assert log.gains.numpy() == pytest.approx(raw / np.sqrt((spread**2).mean()), abs=1e-6)
     assert logged.step()["return"] == 1.0
+
+
+def test_a_small_catalogue_is_no_reason_to_show_what_the_user_has_had() -> None:
+    """50 items, all of them shortlisted, and a policy that finds the nearest likeliest, consumed ones first."""
+    users, scorer = random_waiting(40, 50, length=30, capacity=12), ItemScorer(1)
+    with torch.no_grad():
+        next(scorer.read.parameters()).copy_(torch.eye(1, N_FEATURES + N_CONTEXT).roll(3))  # the nearest of the last 20
+        scorer.score.weight.fill_(1.0)
+    page = TopK(scorer, RetrievalCandidates(random_retrieval(50), 4)).act(users).slates
+    assert all(set(page[row].tolist()) <= unseen(users, row, 50) for row in range(40))
 
 
 def test_it_keeps_the_contract_and_is_restored() -> None:

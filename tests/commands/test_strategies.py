@@ -1,6 +1,7 @@
 """`zsr-sim evaluate strategies`: every strategy that has a name trains and plays, and one that fails is named."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,16 @@ def test_few_shot_curves_by_one_command(small_place: Path) -> None:
         assert few["interquartile_mean"][size] == pytest.approx(sum(seeds) / 2)
         assert [few["ci95"][0][size], few["ci95"][1][size]] == pytest.approx([min(seeds), max(seeds)])
     assert (small_place / "runs/few/figures/few_interactions.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_one_seed_has_no_band(small_place: Path) -> None:
+    said = zsr_sim(
+        *("evaluate", "few-shot", "--data", "data", "--agents", "popularity", "--sizes", "3", "--seeds", "0"),
+        *("--out", "runs/one-seed", "--set", *ASSIGNMENTS),
+    )
+    head, _, row = said.stdout.splitlines()[-4:-1]
+    assert head == "NDCG at 10 after so many interactions of each user (one seed, so without a band)"
+    assert re.fullmatch(r"popularity +0\.\d{3}", row)
 
 
 def test_few_shot_goes_on_without_an_agent_that_fails() -> None:

@@ -72,7 +72,7 @@ def test_relative_interval_nears_the_delta_method() -> None:
 def test_no_relative_interval_without_a_baseline_above_zero() -> None:
     nothing = compare(visits([0, 0, 0, 0]), visits([1, 2, 3, 2]))
     assert (nothing["relative"], nothing["relative_ci95"]) == (None, None)
-    assert "it earns 2.0 per visit more than a (95 % interval 0.7 to 3.3, paired)" in nothing["reason"]
+    assert "it earns 2.00 per visit more than a (95 % interval 0.70 to 3.30, paired)" in nothing["reason"]
     vague = compare(visits([-2, -1, 2, 3]), visits([-1, 0, 4, 5]))  # the baseline's interval holds zero
     assert (vague["relative"], vague["relative_ci95"]) == (3.0, None)
 

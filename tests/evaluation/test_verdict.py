@@ -15,6 +15,7 @@ from zsr_sim.envs.visits import page_diversity
 from zsr_sim.evaluation.comparison import compare_strategies
 from zsr_sim.evaluation.estimates import POWER_FACTOR
 from zsr_sim.evaluation.verdict import GUARDRAILS, VERDICT_RULE, verdict_sentence
+from zsr_sim.reporting.numbers import against
 
 
 def guardrail(found: dict[str, Any], metric: str) -> dict[str, Any]:
@@ -199,6 +200,13 @@ def test_sentence_of_the_demo() -> None:
 def test_sentence_of_an_inconclusive_comparison() -> None:
     results = compare_strategies({"a": BASE, "a-again": BASE}, seed=0, world={})
     assert verdict_sentence(results) == "Verdict: inconclusive for a-again. Identical on every user."
+
+
+def test_amounts_per_visit_are_written_as_in_the_table() -> None:
+    """Two decimals, as `against` has: mean .04, standard error .193, and t with 7 degrees of freedom 2.365."""
+    found = compare(visits(np.zeros(8)), visits(np.array([1.0, 0, 0, -1, 0, 0, 0, 0.32])))
+    assert against(found) == "+0.04 [-0.42, 0.50] per visit"
+    assert "differs from that of a by +0.04 per visit (95 % interval -0.42 to +0.50, paired)" in found["reason"]
 
 
 def test_small_effects_are_not_written_as_zero() -> None:

@@ -59,7 +59,8 @@ def evaluate_few_shot(question: Question, out: Path, screen: Screen) -> dict[str
         }
         run.write_json(RESULTS, results)
         figure = learning_curve_figure(curves, run.figures / FIGURE)
-    for line in ["NDCG at 10 after so many interactions of each user (95 % bootstrap over seeds)", *_lines(results)]:
+    band = "95 % bootstrap over seeds" if len(question.seeds) > 1 else "one seed, so without a band"
+    for line in [f"NDCG at 10 after so many interactions of each user ({band})", *_lines(results)]:
         screen.line(line)
     for error in failed.values():
         screen.line(f"left out: {error}")
@@ -81,6 +82,8 @@ def _lines(results: dict[str, Any]) -> list[str]:
     width = max(len(name) for name in results["strategies"])
     lines = [" " * width + "".join(f"{size:>24}" for size in results["sizes"])]
     for name, row in results["strategies"].items():
-        cells = zip(row["interquartile_mean"], *row["ci95"], strict=True)
-        lines.append(name.ljust(width) + "".join(f"{f'{m:.3f} [{low:.3f}, {high:.3f}]':>24}" for m, low, high in cells))
+        cells = [f"{mean:.3f}" for mean in row["interquartile_mean"]]
+        if len(row["seeds"]) > 1:
+            cells = [f"{m} [{low:.3f}, {high:.3f}]" for m, low, high in zip(cells, *row["ci95"], strict=True)]
+        lines.append(name.ljust(width) + "".join(f"{cell:>24}" for cell in cells))
     return lines

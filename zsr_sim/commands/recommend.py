@@ -83,7 +83,9 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
             scene, settings, request.seed, lambda name, done, total, _: phases.show(name, done, total, "")
         )
     if request.explain and not isinstance(agent, Explaining):
-        raise InputError(f"--explain: {agent.name} cannot say which items spoke for another; similarity and bayes can")
+        raise InputError(
+            f"--explain: {agent.name} cannot say which items spoke for another; similarity, bayes and hybrid can"
+        )
     for note in histories.notes:
         screen.line(note)
     if scene.dataset.interactions is None:
@@ -95,6 +97,10 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
     explained = _explanations(parts, histories, scene.dataset.catalogue) if request.explain else []
     for entry in explained:
         screen.line(_words(entry, scene.dataset.catalogue))
+    left = len(histories) - table["user_id"].nunique()
+    if left:
+        why = "they have had every candidate" if isinstance(agent, Scoring) else "no candidate is on its pages for them"
+        screen.line(f"{left:,} of {len(histories):,} users get nothing from {agent.name}: {why}")
     screen.line(f"{len(table):,} recommendations for {len(histories):,} users: {request.out}")
     return {
         "agent": agent.name,
@@ -104,6 +110,7 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
         "candidates": int(allowed.sum()),
         "unknown_interactions": histories.unknown,
         "users_without_known_items": histories.strangers,
+        "users_without_recommendations": left,
         "users_known_by_profile": int(((np.diff(histories.starts) == 0) & profiles.any(axis=1)).sum()),
     } | ({"explanations": explained} if request.explain else {})
 

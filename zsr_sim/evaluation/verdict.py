@@ -134,11 +134,11 @@ class GuardrailFinding:
         happened = f"{self.metric.replace('_', ' ')} {'has' if self.worse else 'may have'} {moved}"
         allowed = self.guardrail.margin
         if self.margin == 0:  # the baseline's mean is 0: nothing to take shares of
-            mean, bounds = _written(self.difference.mean, self.difference.ci95, "+")
+            mean, bounds = _written(self.difference.mean, self.difference.ci95, sign="+")
             return f"{happened} ({mean}, 95 % interval {bounds})"
         percent = 100 * allowed / self.margin
         low, high = self.difference.ci95
-        mean, bounds = _written(percent * self.difference.mean, (percent * low, percent * high), "+")
+        mean, bounds = _written(percent * self.difference.mean, (percent * low, percent * high), sign="+")
         return f"{happened} by more than the {100 * allowed:g} % allowed ({mean} %, 95 % interval {bounds})"
 
 
@@ -241,17 +241,17 @@ def verdict_sentence(results: Mapping[str, Any], candidate: str | None = None) -
 def _effect_words(effect: Effect) -> str:
     if effect.identical:
         return "its return is identical on every user"
-    share, scale, unit = effect.relative, 100.0, " %"
+    share, scale, unit, least = effect.relative, 100.0, " %", 1
     if share is None:
-        share, scale, unit = (effect.difference.mean, effect.difference.ci95), 1.0, " per visit"
+        share, scale, unit, least = (effect.difference.mean, effect.difference.ci95), 1.0, " per visit", 2
     mean, low, high = scale * share[0], scale * share[1][0], scale * share[1][1]
     if low > 0:
-        value, bounds = _written(mean, (low, high))
+        value, bounds = _written(mean, (low, high), least)
         return f"it earns {value}{unit} more than {effect.baseline} (95 % interval {bounds}, {effect.luck})"
     if high < 0:
-        value, bounds = _written(-mean, (-high, -low))
+        value, bounds = _written(-mean, (-high, -low), least)
         return f"it earns {value}{unit} less than {effect.baseline} (95 % interval {bounds}, {effect.luck})"
-    value, bounds = _written(mean, (low, high), "+")
+    value, bounds = _written(mean, (low, high), least, "+")
     effect_words = f"its return differs from that of {effect.baseline} by {value}{unit}"
     return f"{effect_words} (95 % interval {bounds}, {effect.luck}), which may be chance"
 
@@ -263,8 +263,8 @@ def _needed_words(needed: int | None) -> str:
     return f"; about {-(-needed // unit) * unit:,} users would settle it if it is as large as it looks"
 
 
-def _written(mean: float, bounds: Interval, sign: str = "") -> tuple[str, str]:
-    """("18.5", "17.9 to 19.1"): one decimal, or as many as it takes, at most six, to round no bound to zero."""
-    decimals = next((d for d in range(1, 6) if all(x == 0 or round(x, d) != 0 for x in bounds)), 6)
+def _written(mean: float, bounds: Interval, least: int = 1, sign: str = "") -> tuple[str, str]:
+    """("18.5", "17.9 to 19.1"): `least` decimals, or as many as it takes, at most six, to round no bound to zero."""
+    decimals = next((d for d in range(least, 6) if all(x == 0 or round(x, d) != 0 for x in bounds)), 6)
     mean_text, low, high = (f"{x:{sign}z.{decimals}f}" for x in (mean, *bounds))
     return mean_text, f"{low} to {high}"
