@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
-from torch import nn
 
+from zsr_sim.agents.adam import Adam
 from zsr_sim.agents.distribution import PageDistribution, seen_items
 from zsr_sim.agents.scoring import CandidateScorer
 from zsr_sim.agents.surrogate import Pages, descend
@@ -36,6 +36,7 @@ from zsr_sim.generation.relations import relations
 _GENERATOR = SOURCES.index("generator")
 _HASTE, _PAGES = 5.0, 2000  # how much further than the settings say the first update goes; pages for each part of that
 _FASTEST = 5e-3  # learning rate that this may lead to
+_LONGEST = 0.5  # length that gradients are cut down to
 
 Feedback = Callable[[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]], None]
 """Called with (histories, pages, clicks) of the generated pages that users were shown; a click belongs to an item."""
@@ -133,8 +134,7 @@ class PolicyGradientTrainer:
             torch.manual_seed(seed)
             self.scorer = CandidateScorer(settings.hidden)
         self.agent = PolicyGradient(self.scorer, source)
-        self._weights = list(self.scorer.parameters())
-        self.optimiser = torch.optim.Adam(self._weights, settings.learning_rate, fused=True)
+        self.optimiser = Adam.begun(len(self.scorer.weights()))
         self.rng = torch.Generator().manual_seed(seed)
         self.update = 0
         self._reinforce = settings.algorithm == "reinforce"
@@ -176,6 +176,11 @@ class PolicyGradientTrainer:
         where a click model learns beside it: what is read of a page means another thing before that knows its users.
         """
         return max(1.0, min(_HASTE, pages / _PAGES) / (1 + self.update)) if self.on_pages is None else 1.0
+
+    def learning_rate(self, pages: int) -> float:
+        """Of an update that learns from so many pages."""
+        rate = self.settings.learning_rate
+        return max(rate, min(rate * self.haste(pages), _FASTEST))
 
     def _play(self, ids: NDArray[np.int64]) -> tuple[Rollout, NDArray[np.bool_], NDArray[np.float64]]:
         state = self.world.start(self.population.visit(ids), self.seed)
@@ -230,14 +235,13 @@ class PolicyGradientTrainer:
         return figures
 
     def _passes(self, pages: Pages, gain: NDArray[np.float64], targets: NDArray[np.float64]) -> dict[str, float]:
-        rate, haste = self.settings.learning_rate, self.haste(len(gain))
-        for group in self.optimiser.param_groups:
-            group["lr"] = max(rate, min(rate * haste, _FASTEST))
+        weights = self.scorer.weights()
         steps = [
-            self._gradient_step(pages, rows, gain, targets, self.settings.clip * haste)
+            self._gradient_step(weights, pages, rows, gain, targets)
             for rows in self._batches(len(gain))
             if len(rows) > 1  # advantages of one page cannot be normalised
         ]
+        self.scorer.set_weights(weights)
         return {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
 
     def _batches(self, pages: int) -> Iterator[NDArray[np.int64]]:
@@ -252,15 +256,14 @@ class PolicyGradientTrainer:
         return (rows.numpy() for rows in itertools.islice(itertools.chain.from_iterable(batches), most))
 
     def _gradient_step(
-        self, pages: Pages, rows: NDArray[np.int64], gain: NDArray[np.float64], targets: NDArray[np.float64],
-        clip: float,
+        self, weights: F32, pages: Pages, rows: NDArray[np.int64], gain: NDArray[np.float64],
+        targets: NDArray[np.float64],
     ) -> dict[str, float]:  # fmt: skip
-        own = gain[rows]
+        own, clip = gain[rows], self.settings.clip * self.haste(len(gain))
         own = (own - own.mean()) / (own.std(ddof=1) + 1e-8)  # per minibatch, as Huang et al. 2022, detail 7
-        figures = descend(
-            self.scorer, pages, rows, own.astype(np.float32), targets[rows].astype(np.float32), clip,
+        gradients, figures = descend(
+            weights, self.scorer.hidden, pages, rows, own.astype(np.float32), targets[rows].astype(np.float32), clip,
             self.settings.entropy, self._reinforce,
         )  # fmt: skip
-        norm = nn.utils.clip_grad_norm_(self._weights, 0.5)
-        self.optimiser.step()
-        return figures | {"gradient_norm": float(norm)}
+        length = self.optimiser.step(weights, gradients, self.learning_rate(len(gain)), _LONGEST)
+        return figures | {"gradient_norm": length}

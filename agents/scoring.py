@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import nn
 
 from zsr_sim.compiled import bare, batched, inlined, law
@@ -33,6 +32,7 @@ class CandidateScorer(nn.Module):
 
     def __init__(self, hidden: int = 64) -> None:
         super().__init__()
+        self.hidden = hidden
         self.read = nn.Sequential(nn.Linear(_WIDTH, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.score = nn.Linear(2 * hidden, 1)
         self.value = nn.Sequential(nn.Linear(2 * hidden + N_CONTEXT, hidden), nn.Tanh(), nn.Linear(hidden, 1))
@@ -43,31 +43,24 @@ class CandidateScorer(nn.Module):
     def forward(self, pages: F32, context: F32) -> tuple[F32, F32]:
         """Logits (n, candidates) and values (n,) from `relations`; each user's are the same in any batch."""
         logits, values = np.empty(pages.shape[:2], dtype=np.float32), np.empty(len(pages), dtype=np.float32)
-        _score(pages, context, self.layers(), logits, values)
+        _score(pages, context, self.weights(), self.hidden, logits, values)
         return logits, values
 
-    def layers(self) -> Layers:
-        """The parameters as they are now."""
-        first, first_bias, second, second_bias, score, score_bias, value, value_bias, worth, worth_bias = (
-            weight.detach().numpy() for weight in self._weights
-        )
-        return Layers(
-            first.T.copy(), first_bias, second.T.copy(), second_bias, score[0], score_bias, value.T.copy(), value_bias,
-            worth[0], worth_bias,
-        )  # fmt: skip
+    def weights(self) -> F32:
+        """A copy of all parameters side by side, float32 (weights,), as `layers` takes them apart."""
+        return np.concatenate([weight.detach().numpy().T.ravel() for weight in self._weights])
 
-    def back(self) -> Back:
-        """The parameters that gradients pass, as they are now."""
-        return Back(self._weights[2].detach().numpy(), self._weights[6].detach().numpy())
-
-    def set_gradients(self, gradients: Layers) -> None:
-        """Give the parameters these as their `grad`, added up over the first axis."""
-        for weight, parts in zip(self._weights, gradients, strict=True):
-            weight.grad = torch.from_numpy(parts.sum(axis=0).T.copy()).view_as(weight)
+    def set_weights(self, weights: F32) -> None:
+        """The reverse of `weights`."""
+        begin = 0
+        for weight in self._weights:
+            own = weight.detach().numpy().T
+            own[...] = weights[begin : begin + own.size].reshape(own.shape)
+            begin += own.size
 
 
 class Layers(NamedTuple):
-    """A scorer's parameters as compiled code reads them, or gradients by them with an axis before for parts of a batch.
+    """A scorer's parameters as compiled code reads them, or gradients by them.
 
     float32, shaped (inputs, outputs) and (outputs,). first, second: of `read`, h wide. score: (2 h,). value: (2 h +
     N_CONTEXT, h); worth: (h,), what comes after it.
@@ -84,16 +77,35 @@ class Layers(NamedTuple):
     worth: F32
     worth_bias: F32
 
-    def gradients(self, parts: int) -> Layers:
-        """Zeros to add to."""
-        return Layers(*(np.zeros((parts, *layer.shape), dtype=np.float32) for layer in self))
-
 
 class Back(NamedTuple):
     """Two of the layers as gradients pass them, (outputs, inputs)."""
 
     second: F32
     value: F32
+
+
+@law
+def layers(weights: F32, hidden: int) -> Layers:
+    """Views of the parameters that lie side by side in `weights`, of networks so wide."""
+    read, summary = _WIDTH * hidden, 2 * hidden + N_CONTEXT
+    second = read + hidden
+    score = second + hidden * hidden + hidden
+    value = score + 2 * hidden + 1
+    worth = value + summary * hidden + hidden
+    return Layers(
+        weights[:read].reshape(_WIDTH, hidden), weights[read:second],
+        weights[second : score - hidden].reshape(hidden, hidden), weights[score - hidden : score],
+        weights[score : value - 1], weights[value - 1 : value],
+        weights[value : worth - hidden].reshape(summary, hidden), weights[worth - hidden : worth],
+        weights[worth : worth + hidden], weights[worth + hidden :],
+    )  # fmt: skip
+
+
+@law
+def back(layers: Layers) -> Back:
+    """Of these layers."""
+    return Back(layers.second.T.copy(), layers.value.T.copy())
 
 
 class Sheet(NamedTuple):
@@ -195,24 +207,24 @@ def _compare(second: F32, layers: Layers, summary: F32, logits: F32) -> None:
 
 
 @bare
-def _back_from_values(by_values: F32, layers: Layers, back: Back, sheet: Sheet, out: Layers, part: int) -> None:
+def _back_from_values(by_values: F32, layers: Layers, back: Back, sheet: Sheet, out: Layers) -> None:
     """From the values to the summaries, adding to the gradients of the layers between them."""
     for u in range(by_values.shape[0]):
         slope, by_valued = by_values[u], sheet.by_valued[u]
-        out.worth_bias[part, 0] += slope
+        out.worth_bias[0] += slope
         for j in range(by_valued.shape[0]):
             said = sheet.valued[u, j]
-            out.worth[part, j] += slope * said
+            out.worth[j] += slope * said
             by_valued[j] = slope * layers.worth[j] * (_ONE - said * said)
-            out.value_bias[part, j] += by_valued[j]
+            out.value_bias[j] += by_valued[j]
         for k in range(sheet.by_summary.shape[1]):
             sheet.by_summary[u, k] = 0.0
-    add_products(sheet.summary.T, sheet.by_valued, out.value[part])
+    add_products(sheet.summary.T, sheet.by_valued, out.value)
     add_products(sheet.by_valued, back.value, sheet.by_summary)
 
 
 @bare
-def _back_from_logits(layers: Layers, sheet: Sheet, u: int, out: Layers, part: int) -> None:
+def _back_from_logits(layers: Layers, sheet: Sheet, u: int, out: Layers) -> None:
     """From one user's logits and summary to what was read of the pages, before its tanh.
 
     Loops over few arrays each: LLVM turns one over many into no vector code, for any two of them might overlap.
@@ -221,11 +233,11 @@ def _back_from_logits(layers: Layers, sheet: Sheet, u: int, out: Layers, part: i
     second, by_second = sheet.second[u * count : (u + 1) * count], sheet.by_second[u * count : (u + 1) * count]
     summary, by_summary, by_logits = sheet.summary[u], sheet.by_summary[u], sheet.by_logits[u]
     by_mean, by_largest, largest = by_summary[:hidden], by_summary[hidden:], summary[hidden:]
-    own, other, by_other = layers.score[:hidden], layers.score[hidden:], out.score[part, hidden:]
+    own, other, by_other = layers.score[:hidden], layers.score[hidden:], out.score[hidden:]
     total = np.float32(0.0)
     for c in range(count):
         total += by_logits[c]
-    out.score_bias[part, 0] += total
+    out.score_bias[0] += total
     for j in range(hidden):
         by_other[j] -= total * summary[j]
         by_mean[j] = (by_mean[j] - total * other[j]) / np.float32(count)
@@ -242,39 +254,39 @@ def _back_from_logits(layers: Layers, sheet: Sheet, u: int, out: Layers, part: i
 
 
 @bare
-def learn(by_values: F32, layers: Layers, back: Back, sheet: Sheet, out: Layers, part: int) -> None:
-    """Add the users' gradients to a part of `out`, from those by the logits (in the sheet, judged) and by the values.
+def learn(by_values: F32, layers: Layers, back: Back, sheet: Sheet, out: Layers) -> None:
+    """Add the users' gradients to `out`, from those by the logits (in the sheet, judged) and by the values.
 
     by_values: float32 (b,).
     """
-    _back_from_values(by_values, layers, back, sheet, out, part)
+    _back_from_values(by_values, layers, back, sheet, out)
     rows, hidden = sheet.second.shape
-    for half in (out.score[part : part + 1, :hidden], out.score[part : part + 1, hidden:]):
-        add_products(sheet.by_logits.reshape(1, rows), sheet.second, half)
+    for half in (out.score[:hidden], out.score[hidden:]):
+        add_products(sheet.by_logits.reshape(1, rows), sheet.second, half.reshape(1, hidden))
     for u in range(by_values.shape[0]):
-        _back_from_logits(layers, sheet, u, out, part)
+        _back_from_logits(layers, sheet, u, out)
     for i in range(rows):
         for j in range(hidden):
-            out.second_bias[part, j] += sheet.by_second[i, j]
+            out.second_bias[j] += sheet.by_second[i, j]
             sheet.by_first[i, j] = 0.0
     add_products(sheet.by_second, back.second, sheet.by_first)
     for i in range(rows):
         for j in range(hidden):
             sheet.by_first[i, j] *= _ONE - sheet.first[i, j] * sheet.first[i, j]
-            out.first_bias[part, j] += sheet.by_first[i, j]
-    add_products(sheet.first.T, sheet.by_second, out.second[part])
-    add_products(sheet.inputs.T, sheet.by_first, out.first[part])
+            out.first_bias[j] += sheet.by_first[i, j]
+    add_products(sheet.first.T, sheet.by_second, out.second)
+    add_products(sheet.inputs.T, sheet.by_first, out.first)
 
 
 @batched
-def _score(begin: int, end: int, pages: F32, context: F32, layers: Layers, logits: F32, values: F32) -> None:
-    rows, room = np.arange(begin, end), min(BLOCK, end - begin)
-    sheet = make_sheet(pages.shape[1], len(layers.first_bias), room)
+def _score(begin: int, end: int, pages: F32, context: F32, weights: F32, hidden: int, logits: F32, values: F32) -> None:
+    rows, room, network = np.arange(begin, end), min(BLOCK, end - begin), layers(weights, hidden)
+    sheet = make_sheet(pages.shape[1], hidden, room)
     for low in range(0, end - begin, BLOCK):
         users = rows[low : low + BLOCK]
         if len(users) < room:  # the last ones
             room = len(users)
-            sheet = make_sheet(pages.shape[1], len(layers.first_bias), room)
-        judge(pages, context, users, layers, sheet)
+            sheet = make_sheet(pages.shape[1], hidden, room)
+        judge(pages, context, users, network, sheet)
         logits[users[0] : users[0] + room] = sheet.logits
         values[users[0] : users[0] + room] = sheet.values

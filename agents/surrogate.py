@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from zsr_sim.agents.scoring import BLOCK, Back, CandidateScorer, Layers, judge, learn, make_sheet
+from zsr_sim.agents.scoring import BLOCK, back, judge, layers, learn, make_sheet
 from zsr_sim.compiled import law, shared
 from zsr_sim.envs.exponential import exponential
 from zsr_sim.envs.tables import F32, F64, I64
@@ -41,23 +41,23 @@ class Pages:
 
 
 def descend(
-    scorer: CandidateScorer, pages: Pages, rows: I64, gain: F32, targets: F32, clip: float, entropy: float,
+    weights: F32, hidden: int, pages: Pages, rows: I64, gain: F32, targets: F32, clip: float, entropy: float,
     plain: bool,
-) -> dict[str, float]:  # fmt: skip
-    """Set the scorer's gradients of the mean loss over these rows of the pages; returns the loss's parts.
+) -> tuple[F32, dict[str, float]]:  # fmt: skip
+    """Gradients of the mean loss over these rows of the pages by a scorer's weights, and the loss's parts.
 
-    gain: float32 (rows,), advantages, and targets: float32 (rows,), returns to come. clip: of the probability ratio.
-    entropy: weight of its bonus. plain: REINFORCE (Williams 1992), gain times log-probability, instead of PPO.
+    The gradients, float32 (parts, weights), are to be added up. hidden: the scorer's. gain: float32 (rows,),
+    advantages, and targets: float32 (rows,), returns to come. clip: of the probability ratio. entropy: weight of its
+    bonus. plain: REINFORCE (Williams 1992), gain times log-probability, instead of PPO.
     """
-    layers, parts = scorer.layers(), -(-len(rows) // _PART)
-    gradients, sums = layers.gradients(parts), np.zeros((parts, 4))
+    parts = -(-len(rows) // _PART)
+    gradients, sums = np.zeros((parts, len(weights)), dtype=np.float32), np.zeros((parts, 4))
     _descend(
-        pages.pages, pages.context, pages.actions, pages.log_p, rows, gain, targets, clip, entropy, plain, layers,
-        scorer.back(), gradients, sums,
+        pages.pages, pages.context, pages.actions, pages.log_p, rows, gain, targets, clip, entropy, plain, weights,
+        hidden, gradients, sums,
     )  # fmt: skip
-    scorer.set_gradients(gradients)
     names = ("policy_loss", "value_loss", "entropy", "clipped")
-    return dict(zip(names, (sums.sum(axis=0) / len(rows)).tolist(), strict=True))
+    return gradients, dict(zip(names, (sums.sum(axis=0) / len(rows)).tolist(), strict=True))
 
 
 @law
@@ -93,17 +93,19 @@ def _surrogate(
 @shared(2)
 def _descend(
     begin: int, end: int, pages: F32, context: F32, actions: I64, log_p: F32, rows: I64, gain: F32, targets: F32,
-    clip: float, entropy: float, plain: bool, layers: Layers, back: Back, gradients: Layers, sums: F64,
+    clip: float, entropy: float, plain: bool, weights: F32, hidden: int, gradients: F32, sums: F64,
 ) -> None:  # fmt: skip
-    """Parts of the gradients (parts, ...) and of the sums (parts, 4) of the loss's terms."""
-    sheet, share = make_sheet(pages.shape[1], len(layers.first_bias), BLOCK), 1.0 / len(rows)
+    """Parts of the gradients (parts, weights) and of the sums (parts, 4) of the loss's terms."""
+    sheet, share, network = make_sheet(pages.shape[1], hidden, BLOCK), 1.0 / len(rows), layers(weights, hidden)
+    backwards = back(network)
     for part in range(begin, end):
+        out = layers(gradients[part], hidden)
         last = min((part + 1) * _PART, len(rows))
         for low in range(part * _PART, last, BLOCK):
             users = rows[low : min(low + BLOCK, last)]
             if len(users) < BLOCK:  # the very last ones
-                sheet = make_sheet(pages.shape[1], len(layers.first_bias), len(users))
-            judge(pages, context, users, layers, sheet)
+                sheet = make_sheet(pages.shape[1], hidden, len(users))
+            judge(pages, context, users, network, sheet)
             for u, row in enumerate(users):
                 t = low + u
                 _surrogate(
@@ -113,4 +115,4 @@ def _descend(
                 error = sheet.values[u] - targets[t]
                 sums[part, 1] += error * error
                 sheet.values[u] = share * error  # the gradient of half the squared error
-            learn(sheet.values, layers, back, sheet, gradients, part)
+            learn(sheet.values, network, backwards, sheet, out)

@@ -64,16 +64,27 @@ def test_a_users_scores_do_not_depend_on_the_batch_nor_on_the_order_of_candidate
     assert not CandidateScorer(8)(data.pages, data.context)[0].any()  # the first policy draws evenly
 
 
+def test_weights_side_by_side_are_those_of_the_layers() -> None:
+    scorer, other, data = scorer_of(6), CandidateScorer(6), shown(9, 4)
+    weights = scorer.weights()
+    assert len(weights) == sum(parameter.numel() for parameter in scorer.parameters())
+    other.set_weights(weights)
+    np.testing.assert_array_equal(other.weights(), weights)
+    for own, parameter in zip(other.parameters(), scorer.parameters(), strict=True):
+        assert torch.equal(own, parameter)
+    np.testing.assert_array_equal(other(data.pages, data.context)[0], scorer(data.pages, data.context)[0])
+
+
 @pytest.mark.parametrize("plain", [False, True], ids=["ppo", "reinforce"])
 @pytest.mark.parametrize(("hidden", "candidates", "n"), [(16, 8, 150), (5, 3, 64), (9, 11, 7)])
 def test_gradients_are_those_of_the_loss(hidden: int, candidates: int, n: int, plain: bool) -> None:
     scorer, data, rng = scorer_of(hidden), shown(200, candidates), np.random.default_rng(n)
     rows = rng.permutation(200)[:n]
     gain, targets = rng.normal(size=(2, n)).astype(np.float32)
-    figures = descend(scorer, data, rows, gain, targets, CLIP, ENTROPY, plain)
-    found = [parameter.grad.numpy().copy() for parameter in scorer.parameters() if parameter.grad is not None]
+    gradients, figures = descend(scorer.weights(), hidden, data, rows, gain, targets, CLIP, ENTROPY, plain)
+    found = CandidateScorer(hidden)
+    found.set_weights(gradients.sum(axis=0))
 
-    scorer.zero_grad()
     logits, values = by_torch(scorer, torch.from_numpy(data.pages[rows]), torch.from_numpy(data.context[rows]))
     log_p, advantage = torch.log_softmax(logits, dim=1), torch.from_numpy(gain)
     taken = log_p[torch.arange(n), torch.from_numpy(data.actions[rows])]
@@ -83,10 +94,9 @@ def test_gradients_are_those_of_the_loss(hidden: int, candidates: int, n: int, p
     value_loss = nn.functional.mse_loss(values, torch.from_numpy(targets))
     entropy = -(log_p.exp() * log_p).sum(dim=1).mean()
     (policy_loss + 0.5 * value_loss - ENTROPY * entropy).backward()
-    assert len(found) == 10
-    for own, parameter in zip(found, scorer.parameters(), strict=True):
+    for own, parameter in zip(found.parameters(), scorer.parameters(), strict=True):
         assert parameter.grad is not None
-        np.testing.assert_allclose(own, parameter.grad.numpy(), atol=2e-5, rtol=2e-4)
+        np.testing.assert_allclose(own.detach().numpy(), parameter.grad.numpy(), atol=2e-5, rtol=2e-4)
     off = float(((ratio - 1).abs() > CLIP).double().mean())
     expected = {"policy_loss": policy_loss.item(), "value_loss": value_loss.item(), "entropy": entropy.item()}
     assert figures == pytest.approx(expected | {"clipped": off}, abs=1e-5)
