@@ -84,7 +84,8 @@ class Bayes:
     factor the prior would cancel: it does not depend on y. As an exponent it is the logarithmic opinion pool of Genest
     and Zidek 1986, and with an even prior the plain product.) prior: "interest", p falls by 0.9 with each item
     consumed after x_i; "popularity", p is proportional to 1 + how often x_i was consumed. A user without a history is
-    answered by popularity: p(y) is proportional to 1 + how often y was consumed.
+    answered by the profile text, whose vector votes as that of one item would; without either by popularity: p(y) is
+    proportional to 1 + how often y was consumed.
 
     votes: where p(y | x) comes from; None for the item vectors, at `temperature`. items: of the history that vote, the
     latest ones; 0: all.
@@ -104,6 +105,8 @@ class Bayes:
         """The page of the likeliest items."""
         if self.votes is None:  # log-linear: the order is that of the scalar product with the weighted history
             query = _weighted(self.retrieval.vectors, observation.histories, self._weights(observation.histories))
+            if observation.profiles is not None:
+                query = np.where(query.any(axis=1, keepdims=True), query, observation.profiles)
             return Decision(self.retrieval.nearest(unit(query).astype(np.float32), observation, self.slate_size))
         return Decision(best_page(self.scores(observation), observation, self.slate_size, self.retrieval.shelf))
 
@@ -112,6 +115,10 @@ class Bayes:
         logs = self._votes.total(observation.histories, self._weights(observation.histories))  # (n, n_items)
         unknown = (observation.histories < 0).all(axis=1)
         logs[unknown] = np.log1p(self.retrieval.popularity.astype(np.float64))
+        if observation.profiles is not None:
+            unknown &= observation.profiles.any(axis=1)
+            profiles = observation.profiles[unknown].astype(np.float64)
+            logs[unknown] = profiles @ self.retrieval.vectors.T.astype(np.float64) / self.temperature
         return np.asarray(logs - logsumexp(logs, axis=1, keepdims=True), dtype=np.float32)
 
     def explain(self, observation: Observation, items: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -21,6 +21,8 @@ from zsr_sim.envs.visits import SeesState
 from zsr_sim.envs.world import WorldState
 from zsr_sim.errors import InputError
 
+_SUM_TOLERANCE = 1e-4  # of shares in single precision
+
 
 @runtime_checkable
 class Agent(Protocol):
@@ -135,21 +137,30 @@ class CheckedAgent:
         if not isinstance(found, np.ndarray) or found.shape != expected or found.dtype.kind != "f":
             kind = f"{found.dtype.name} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
             raise self._for_all(observation, f"scores() gave {kind}; floats {expected} expected: (users, items)")
-        bad = ~np.isfinite(found)
+        with np.errstate(over="ignore"):  # what single precision cannot hold is infinite, and told
+            scores = found.astype(np.float32, copy=False)
+        bad = ~np.isfinite(scores)
         if bad.any():
             row, item = (int(i) for i in np.argwhere(bad)[0])
             raise self._error(
-                observation, row, f"the score of item {item} is {found[row, item]}; a finite one expected"
+                observation, row, f"the score of item {item} is {found[row, item]}; a finite float32 expected"
             )
-        return found.astype(np.float32, copy=False)
+        return scores
 
     def _explain(self, observation: Observation, items: NDArray[np.int32]) -> NDArray[np.float64]:
         assert isinstance(self.agent, Explaining)
         found: object = self._asked(self.agent.explain, observation, items)
         expected = observation.histories.shape
-        if not isinstance(found, np.ndarray) or found.shape != expected or not np.isfinite(found).all():
-            kind = f"an array {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
-            raise self._for_all(observation, f"explain() gave {kind}; finite shares {expected} expected")
+        if not isinstance(found, np.ndarray) or found.shape != expected or found.dtype.kind != "f":
+            kind = f"{found.dtype.name} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
+            raise self._for_all(observation, f"explain() gave {kind}; shares, floats {expected}, expected")
+        total = np.where(np.isfinite(found) & (found >= 0), found, np.inf).sum(axis=1, dtype=np.float64)
+        wrong = (np.abs(total - 1) > _SUM_TOLERANCE) & (total != 0)
+        wrong |= ((found != 0) & (observation.histories < 0)).any(axis=1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            expected_shares = "0 or more, none beside padding, and of sum 1 (or 0) expected"
+            raise self._error(observation, row, f"explain() gave shares {found[row].tolist()}; {expected_shares}")
         return found
 
     def _error(self, observation: Observation, row: int, fault: str) -> AgentError:

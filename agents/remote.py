@@ -21,7 +21,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +35,7 @@ SCHEMES = ("http://", "https://")
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
 _PAUSE = 0.2  # seconds before the first further try; twice as long before each next one
 _ENOUGH = 200  # characters of an answer that an error shows
+_MOST = 64 * 2**20  # bytes of an answer: 250,000 ids of 256 letters
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,12 @@ class Remote:
             except urllib.error.HTTPError as error:
                 said = error.read(_ENOUGH).decode(errors="replace")
                 fault = f"status {error.code}" + (f": {said!r}" if said else "")
+                if elsewhere := error.headers.get("Location"):
+                    fault = f"status {error.code}: it is at {elsewhere!r}; name that address"
                 if error.code != 429 and error.code < 500:
                     raise self._for_all(users, f"it refused with {fault}") from None
+            except _TooLong:
+                raise self._for_all(users, f"its answer is longer than {_MOST // 2**20} MiB") from None
             except (OSError, HTTPException) as error:  # URLError and TimeoutError are OSErrors
                 reason = getattr(error, "reason", error)
                 late = isinstance(reason, TimeoutError)
@@ -134,22 +139,43 @@ class Remote:
         return [self._rows[item] for item in slate]
 
 
+class _TooLong(Exception):
+    """An answer of more than _MOST bytes."""
+
+
+class _Here(urllib.request.HTTPRedirectHandler):
+    """Follows nobody elsewhere: a POST that is redirected becomes a GET without what was asked."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """None: the status is an error as others are."""
+
+
 def _whole(response: HTTPResponse, seconds: float) -> bytes:
-    """All that comes; raises TimeoutError for what has not ended in time: a connection only times each wait."""
-    latest, parts = time.monotonic() + seconds, []
+    """All that comes; raises TimeoutError for what has not ended in time: a connection only times each wait.
+
+    IncompleteRead for what ends before its Content-Length, _TooLong beyond _MOST bytes.
+    """
+    latest, length, text = time.monotonic() + seconds, response.length, bytearray()
     while part := response.read1():
-        parts.append(part)
+        text += part
         if time.monotonic() > latest:
             raise TimeoutError
-    return b"".join(parts)
+        if len(text) > _MOST:
+            raise _TooLong
+    if length is not None and len(text) < length:
+        raise IncompleteRead(bytes(text[:_ENOUGH]), length - len(text))
+    return bytes(text)
 
 
 def _words(reason: object) -> str:
-    """Why there is no answer; some errors of a connection have no words of their own."""
-    return " ".join(str(reason).split()) or type(reason).__name__
+    """Why there is no answer, in printable letters; some errors of a connection have no words of their own."""
+    if isinstance(reason, IncompleteRead):
+        return f"it ended {reason.expected:,} bytes too soon"
+    letters = "".join(letter if letter.isprintable() else " " for letter in str(reason))
+    return " ".join(letters.split()) or type(reason).__name__
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
-    """Without a proxy for this machine's own addresses."""
+    """Without redirections, and without a proxy for this machine's own addresses."""
     own = urlsplit(url).hostname in _LOCAL
-    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if own else []))
+    return urllib.request.build_opener(_Here, *([urllib.request.ProxyHandler({})] if own else []))

@@ -33,6 +33,21 @@ class Broken:
 """
 
 
+TALKING_AGENT = """
+from zsr_sim.envs.observation import Decision
+
+print("hello")
+
+class Talks:
+    def __init__(self, retrieval, slate_size):
+        self.retrieval, self.slate_size = retrieval, slate_size
+
+    def act(self, observation):
+        print("a page")
+        return Decision(self.retrieval.by_popularity(observation, self.slate_size))
+"""
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with small data and bad data; beside it a vector cache."""
@@ -194,6 +209,16 @@ def test_json_is_alone_on_stdout() -> None:
     found = json.loads(Path("runs/json/results.json").read_text(encoding="utf-8"))
     assert {key: payload[key] for key in found} == found
     assert "60 items" in result.stderr
+
+
+def test_what_a_persons_own_code_prints_is_not_among_json() -> None:
+    Path("talks.py").write_text(TALKING_AGENT, encoding="utf-8")
+    words = ("--data", "data", "--agents", "random", "talks:Talks", "--users", "20", "--out", "runs/talks")
+    result = zsr_sim("compare", *words, "--set", *ASSIGNMENTS, "--json")
+    assert result.stdout.count("\n") == 1
+    assert set(json.loads(result.stdout)["strategies"]) == {"random", "talks:Talks"}
+    assert "hello" in result.stderr.splitlines()
+    assert "a page" in result.stderr.splitlines()
 
 
 def test_the_demo_numbers_its_folder_where_one_stands_and_tells_one_verdict(monkeypatch: pytest.MonkeyPatch) -> None:

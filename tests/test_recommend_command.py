@@ -139,6 +139,15 @@ def test_an_agent_of_pages_is_asked_until_there_are_enough() -> None:
     assert float(rows[3]["score"]) == 0.25
 
 
+def test_an_agent_of_pages_is_not_asked_for_more_than_is_needed() -> None:
+    """Pages of four: 5 items take two pages; all 60 take ten, the most that anybody is asked for."""
+    talking = PAGES.replace("        new =", "        print('asked', len(observation))\n        new =")
+    Path("counted.py").write_text(talking, encoding="utf-8")
+    for k, pages in ((5, 2), (60, 10)):
+        said = recommend("counted.csv", "--k", str(k), agent="counted:LastFirst").stdout
+        assert said.count("asked 3") == pages
+
+
 def test_a_trained_run_and_a_peer_that_learns_from_the_log() -> None:
     train = ("train", "--data", "data", "--agent", "policy-gradient", "--users", "20", "--out", "runs/trained")
     zsr_sim(*train, "--set", *ASSIGNMENTS, "generator.candidates=0")
@@ -277,6 +286,25 @@ def test_a_profile_makes_somebody_of_a_user_without_history() -> None:
     assert after["blank"] == before["nobody"]  # neither: what is most popular
     assert after["nobody"] != before["nobody"]
     assert sum(item.startswith("i2") for item in after["new"]) >= 4  # of that topic
+
+
+def test_who_has_no_history_is_told_what_is_known_instead() -> None:
+    Path("users.csv").write_text(f"user_id,interests\nnew,{TOPICS[2]}\n", encoding="utf-8")
+    words = ("why.csv", "--k", "1", "--explain", "--profiles", "users.csv")
+    found = {entry["user_id"]: entry for entry in json.loads(recommend(*words, "--json").stdout)["explanations"]}
+    assert {name: entry["known_by"] for name, entry in found.items()} == {
+        "007": "history", "7": "history", "new": "profile", "nobody": "nothing",
+    }  # fmt: skip
+    said = recommend(*words).stdout
+    assert re.search(r"^new, 1: .*, because of the profile$", said, re.MULTILINE)
+    assert re.search(r"^nobody, 1: .*, as for anybody new: neither a known item nor a profile$", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("agent", ["similarity", "bayes"])
+def test_a_profile_is_read_by_whoever_reads_histories(agent: str) -> None:
+    Path("somebody.csv").write_text(f"user_id,text\nnew,all about {TOPICS[2]}\n", encoding="utf-8")
+    recommend("read.csv", "--profiles", "somebody.csv", "--k", "5", agent=agent)
+    assert sum(item.startswith("i2") for item in items_of("read.csv")["new"]) >= 4
 
 
 @pytest.mark.parametrize("history", ["attention", "text", "pooled"])

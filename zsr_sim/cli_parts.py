@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import sys
+from contextlib import redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -17,6 +19,7 @@ if TYPE_CHECKING:  # torch takes seconds to import; --help answers at once
     from zsr_sim.commands.experiments import Outcome
     from zsr_sim.console import Screen
 
+_STDOUT: ContextVar[TextIO | None] = ContextVar("stdout", default=None)  # where JSON is printed
 _WRONG_PATH = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
 
 
@@ -97,7 +100,19 @@ WorldName = Annotated[
     str | None,
     typer.Option("--world", help="a named world: zsr-sim list envs [default: standard]", show_default=False),
 ]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object, and nothing else, on stdout")]
+
+
+def _alone(ctx: typer.Context, as_json: bool) -> bool:
+    """Beside JSON, whatever a person's own code prints goes to standard error."""
+    if as_json:
+        _STDOUT.set(sys.stdout)
+        ctx.with_resource(redirect_stdout(sys.stderr))
+    return as_json
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="print one JSON object, and nothing else, on stdout", callback=_alone)
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="users at once; results do not depend on it")]
 Folder = Annotated[str, typer.Argument(metavar="D", help="a name (zsr-sim list data) or a folder")]
 
@@ -118,7 +133,7 @@ def tell(outcome: Outcome, as_json: bool) -> None:
 def say(payload: dict[str, Any], lines: list[str], as_json: bool) -> None:
     """Print one JSON object, or lines."""
     for line in [json.dumps(payload, ensure_ascii=False, allow_nan=False)] if as_json else lines:
-        typer.echo(line)
+        typer.echo(line, file=_STDOUT.get() if as_json else None)
 
 
 def say_names(names: dict[str, str], as_json: bool) -> None:

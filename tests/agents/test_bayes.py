@@ -1,6 +1,7 @@
 """`bayes` by hand: products of votes, weighed by a prior."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,18 @@ def test_without_a_history_popularity_decides() -> None:
     assert np.exp(Bayes(RETRIEVAL, 2).scores(waiting([[-1, -1]]))[0]) == pytest.approx(
         np.array([1, 1, 1, 3]) / 6, rel=1e-6
     )
+
+
+def test_a_profile_votes_as_an_item_would() -> None:
+    """A profile at item 2 and no history; no history and no profile; a history, which the profile does not change."""
+    profiles = np.array([[0.6, 0.8], [0, 0], [0.6, 0.8]], dtype=np.float32)
+    users = replace(waiting([[-1, -1], [-1, -1], [0, 1]]), profiles=profiles)
+    agent = Bayes(RETRIEVAL, 2, temperature=0.5)
+    scores = np.exp(agent.scores(users))
+    assert scores[0] == pytest.approx(softmax(1.2, 1.6, 2, -1.2), rel=1e-5)
+    assert scores[1] == pytest.approx(np.array([1, 1, 1, 3]) / 6, rel=1e-5)
+    np.testing.assert_array_equal(agent.scores(users)[2], agent.scores(waiting([[0, 1]]))[0])
+    assert agent.act(users).slates.tolist() == [[2, 1], [3, 0], [2, 3]]
 
 
 def test_a_thousand_items_do_not_underflow() -> None:

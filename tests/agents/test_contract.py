@@ -113,7 +113,7 @@ def test_scores_must_be_finite() -> None:
                 (1, len(self.retrieval.vectors)), np.float32
             )
 
-    with pytest.raises(AgentError, match=r"user 1000000000007, page 2 .* the score of item 0 is inf; a finite one"):
+    with pytest.raises(AgentError, match=r"user 1000000000007, page 2 .* the score of item 0 is inf; a finite float32"):
         check_agent(Unsure)
 
 

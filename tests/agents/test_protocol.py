@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +136,11 @@ def test_a_checked_agent_offers_what_the_agent_offers() -> None:
         ([1.0], rf"{ALL}: scores\(\) gave list; floats"),
         (
             np.where(np.arange(6 * N_ITEMS) == 67, np.nan, 1.0).reshape(6, N_ITEMS),
-            "agent mine, user 101, page 2 of the visit: the score of item 7 is nan; a finite one expected",
+            "agent mine, user 101, page 2 of the visit: the score of item 7 is nan; a finite float32 expected",
+        ),
+        (
+            np.where(np.arange(6 * N_ITEMS) == 67, -1e300, 1.0).reshape(6, N_ITEMS),
+            r"agent mine, user 101, page 2 of the visit: the score of item 7 is -1e\+300; a finite float32 expected",
         ),
     ],
 )
@@ -174,11 +179,37 @@ def test_whatever_is_asked_of_it_an_agent_that_raises_is_told() -> None:
         says = rf"^agent mine, user 102, page 3 of the visit: no weight \(ZeroDivisionError in {where}, test_prot"
         with pytest.raises(AgentError, match=says):
             ask(SIX)
-    says = (
-        r"^agent mine, user 100 and 1 other, page 1 of the visit: explain\(\) gave an array \(2, 7\); finite shares \("
-    )
-    with pytest.raises(AgentError, match=says):
-        checked.explain(SIX.take(slice(0, 2)), one[:2])
+
+
+@pytest.mark.parametrize(
+    ("shares", "says"),
+    [
+        (np.ones((6, 7)), rf"{ALL}: explain\(\) gave float64 \(6, 7\); shares, floats \(6, \d+\), expected"),
+        ("words", rf"{ALL}: explain\(\) gave str; shares, floats"),
+        (np.full(SIX.histories.shape, "x"), rf"{ALL}: explain\(\) gave str\d+ \(6, \d+\); shares, floats"),
+        (
+            np.eye(*SIX.histories.shape) * -1,
+            r"agent mine, user 100, page 1 of the visit: explain\(\) gave shares \[.*\]; 0 or more",
+        ),
+        (
+            np.full(SIX.histories.shape, np.nan),
+            "agent mine, user 100, .*; 0 or more, none beside padding, and of sum 1",
+        ),
+        (
+            np.full(SIX.histories.shape, 0.9),
+            "agent mine, user 100, .*; 0 or more, none beside padding, and of sum 1",
+        ),
+    ],
+)
+def test_shares_that_are_none(shares: object, says: str) -> None:
+    class Explains(Everything):
+        def explain(self, observation: Observation, items: NDArray[np.int32]) -> Any:
+            return shares
+
+    checked = CheckedAgent("mine", Explains(np.zeros((6, N_ITEMS), np.float32)), 4, N_ITEMS)
+    assert isinstance(checked, Explaining)
+    with pytest.raises(AgentError, match=f"^{says}"):
+        checked.explain(SIX, np.zeros(6, np.int32))
 
 
 def test_a_user_is_told_by_the_name_that_a_person_knows() -> None:

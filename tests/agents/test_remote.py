@@ -180,3 +180,64 @@ def test_an_answer_that_comes_in_drops_is_late() -> None:
 
     with serving(Drips) as url, pytest.raises(AgentError, match=r"no answer within 0.1 s; tried 1 time;"):
         remote(url, timeout=0.1).act(USERS)
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    text, tries = json.dumps(GOOD).encode(), []
+
+    class Cut(Silent):
+        def do_POST(self) -> None:
+            tries.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text if len(tries) == 3 else text[:-7])
+
+    with serving(Cut) as url:
+        assert remote(url, retries=2).act(USERS).slates.tolist() == [[0, 1], [2, 3], [4, 5]]
+        tries.clear()
+        with pytest.raises(AgentError, match=r"no answer \(it ended 7 bytes too soon\); tried 2 times;"):
+            remote(url, retries=1).act(USERS)
+
+
+def test_nobody_is_followed_elsewhere() -> None:
+    class Moved(Silent):
+        def do_POST(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", "/other")
+            self.end_headers()
+
+    with (
+        serving(Moved) as url,
+        pytest.raises(AgentError, match="refused with status 302: it is at '/other'; name that"),
+    ):
+        remote(url).act(USERS)
+
+
+def test_an_answer_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zsr_sim.agents.remote._MOST", 2**20)
+    sent = []
+
+    class Endless(Silent):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):  # nobody reads on
+                while True:
+                    sent.append(self.wfile.write(b" " * 2**16))
+
+    with serving(Endless) as url, pytest.raises(AgentError, match=r"user 0 .*: its answer is longer than 1 MiB$"):
+        remote(url, retries=2).act(USERS)
+    assert sum(sent) < 2**25  # once, and what lay between the two ends
+
+
+def test_what_a_server_says_does_not_move_a_terminal() -> None:
+    class Odd(Silent):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.wfile.write(b"\x1b[2J\x00bell\x07\r\n\r\n")
+
+    with serving(Odd) as url, pytest.raises(AgentError) as told:
+        remote(url).act(USERS)
+    assert "no answer ([2J bell)" in str(told.value)

@@ -68,6 +68,15 @@ def test_the_table_and_the_share_over_worlds_by_hand() -> None:
     ]
 
 
+def test_why_a_strategy_failed_is_said_below_the_table() -> None:
+    said = zsr_sim(
+        *("evaluate", "strategies", "--data", "data", "--agents", "popularity", "failing:Raises", "--worlds", "static"),
+        *("--users", "4", "--out", "runs/one-fails", "--set", *ASSIGNMENTS, "oracle.depth=1", "oracle.rollouts=1"),
+    ).stdout
+    assert "| `failing:Raises` | failed |" in said
+    assert "failed in static: agent failing:Raises, user 0, page 1 of the visit: " in said
+
+
 def test_few_shot_curves_by_one_command(small_place: Path) -> None:
     said = zsr_sim(
         *("evaluate", "few-shot", "--data", "data", "--sizes", "1", "3", "--seeds", "0", "1", "--out", "runs/few"),

@@ -6,6 +6,7 @@ import gzip
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ from zsr_sim.interactions import id_keys
 from zsr_sim.runs import require_file, write_whole
 
 TOLD = 3  # history items that are named for a recommendation
+_NO_REASON = {
+    "history": "nothing in the history spoke for it",
+    "profile": "because of the profile",
+    "nothing": "as for anybody new: neither a known item nor a profile",
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ def recommend(request: Request, screen: Screen) -> dict[str, Any]:
     parts = _ranked(agent, histories, profiles, allowed, request)
     table = _table(parts, histories, scene.dataset.catalogue)
     write_whole(request.out, _content(table, suffix, request.out.suffix == ".gz"))
-    explained = _explanations(parts, histories, scene.dataset.catalogue) if request.explain else []
+    explained = _explanations(parts, histories, profiles, scene.dataset.catalogue) if request.explain else []
     for entry in explained:
         screen.line(_words(entry, scene.dataset.catalogue))
     left = len(histories) - table["user_id"].nunique()
@@ -208,16 +214,23 @@ def _blocks(
     step = block_rows(len(allowed))
     for start in range(0, len(histories), step):
         observation = whole.take(slice(start, start + step))
-        scores = item_scores(agent, observation)  # (rows, n_items)
-        if not isinstance(agent, Scoring):
-            scores[scores == 0] = -np.inf  # never on any of its pages
-        scores[:, ~allowed] = -np.inf
+        eligible = np.tile(allowed, (len(observation), 1))
         if not request.keep_seen:
             for row in range(len(observation)):
-                scores[row, histories.seen(start + row)] = -np.inf
+                eligible[row, histories.seen(start + row)] = False
+        scores = item_scores(agent, observation, partial(_enough, eligible, request.k))  # (rows, n_items)
+        if not isinstance(agent, Scoring):
+            eligible &= scores > 0  # others were never on any of its pages
+        scores[~eligible] = -np.inf
         items = best_items(scores, request.k)
         best = np.take_along_axis(scores, np.maximum(items, 0).astype(np.int64), axis=1)
         yield Recommended(items, best, _shares(agent, observation, items) if request.explain else None)
+
+
+def _enough(eligible: NDArray[np.bool_], k: int, scores: NDArray[np.float32]) -> bool:
+    """Whether the pages so far hold k items for everybody, or all that there are for who has fewer."""
+    found = ((scores > 0) & eligible).sum(axis=1)
+    return bool((found >= np.minimum(eligible.sum(axis=1), k)).all())
 
 
 def _shares(agent: CheckedAgent, observation: Observation, items: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -251,8 +264,14 @@ def _content(table: pd.DataFrame, suffix: str, zipped: bool) -> bytes:
     return gzip.compress(text.encode(), mtime=0) if zipped else text.encode()
 
 
-def _explanations(parts: Sequence[Recommended], histories: Histories, catalogue: Catalogue) -> list[dict[str, Any]]:
-    """For every recommendation the history items that spoke for it most, ready for JSON."""
+def _explanations(
+    parts: Sequence[Recommended], histories: Histories, profiles: NDArray[np.float32], catalogue: Catalogue
+) -> list[dict[str, Any]]:
+    """For every recommendation the history items that spoke for it most, ready for JSON.
+
+    known_by: what the user is known by, "history", "profile" or "nothing".
+    """
+    known_by = np.where(np.diff(histories.starts) > 0, "history", np.where(profiles.any(axis=1), "profile", "nothing"))
     windows = histories.windows(HISTORY_LENGTH)
     entries, user = [], 0
     for part in parts:
@@ -267,6 +286,7 @@ def _explanations(parts: Sequence[Recommended], histories: Histories, catalogue:
                         "user_id": histories.user_ids[user],
                         "item_id": catalogue.item_ids[item],
                         "rank": rank + 1,
+                        "known_by": str(known_by[user]),
                         "because": [
                             {"item_id": catalogue.item_ids[distinct[j]], "share": float(total[j])} for j in spoke
                         ],
@@ -281,7 +301,7 @@ def _words(entry: dict[str, Any], catalogue: Catalogue) -> str:
     because = ", ".join(
         f"{_title(catalogue, reason['item_id'])} {100 * reason['share']:.0f} %" for reason in entry["because"]
     )
-    told = f"because of {because}" if because else "nothing in the history spoke for it"
+    told = f"because of {because}" if because else _NO_REASON[entry["known_by"]]
     return f"{_printable(entry['user_id'])}, {entry['rank']}: {_title(catalogue, entry['item_id'])}, {told}"
 
 

@@ -76,7 +76,10 @@ def evaluate_strategies(question: Question, out: Path, screen: Screen) -> dict[s
         lines = table(results)
         run.write_json(RESULTS, results)
         write_whole(out / TABLE, ("\n".join(lines) + "\n").encode())
-    for line in lines:
+    failures = [
+        f"failed in {world}: {why}" for world, own in results["worlds"].items() for why in own["failed"].values()
+    ]
+    for line in [*lines, *failures]:
         screen.line(line)
     return results | {"run": str(out), "table": str(out / TABLE)}
 

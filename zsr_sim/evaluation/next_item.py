@@ -52,18 +52,23 @@ def block_rows(n_items: int) -> int:
     return max(_CELLS // n_items, 1)
 
 
-def item_scores(agent: CheckedAgent, observation: Observation) -> NDArray[np.float32]:
+def item_scores(
+    agent: CheckedAgent, observation: Observation, enough: Callable[[NDArray[np.float32]], bool] | None = None
+) -> NDArray[np.float32]:
     """Scores of all items, float32 (n, n_items), finite and the caller's own; higher is better.
 
     An agent without scores is asked for pages, each time with what it has answered so far among `shown`: the item that
-    comes r-th scores 1 / r, what has not come after MOST_PAGES pages scores 0.
+    comes r-th scores 1 / r, what has not come after MOST_PAGES pages scores 0. `enough` looks at the scores after each
+    page and says whether more are not needed.
     """
     if isinstance(agent, Scoring):
         return np.array(agent.scores(observation), dtype=np.float32)  # a copy: the agent may keep its own
-    return _scores_of_pages(agent, observation)
+    return _scores_of_pages(agent, observation, enough or (lambda _: False))
 
 
-def _scores_of_pages(agent: CheckedAgent, observation: Observation) -> NDArray[np.float32]:
+def _scores_of_pages(
+    agent: CheckedAgent, observation: Observation, enough: Callable[[NDArray[np.float32]], bool]
+) -> NDArray[np.float32]:
     n = len(observation)
     scores = np.zeros((n, agent.n_items), dtype=np.float32)
     rows = np.arange(n)[:, None]
@@ -71,6 +76,8 @@ def _scores_of_pages(agent: CheckedAgent, observation: Observation) -> NDArray[n
         slates = agent.act(observation).slates.astype(np.int32)
         ranks = page * agent.slate_size + np.arange(1, agent.slate_size + 1)
         scores[rows, slates] = np.maximum(scores[rows, slates], (1 / ranks).astype(np.float32))
+        if enough(scores):
+            break
         shown = np.concatenate([observation.shown, slates], axis=1)
         observation = replace(observation, steps=observation.steps + 1, shown=shown)
     return scores
