@@ -79,7 +79,7 @@ class Layers(NamedTuple):
 
 
 class Back(NamedTuple):
-    """Two of the layers as gradients pass them, (outputs, inputs)."""
+    """Two of the layers as gradients pass them, (outputs, inputs): of the value only what it reads of `read`."""
 
     second: F32
     value: F32
@@ -105,7 +105,7 @@ def layers(weights: F32, hidden: int) -> Layers:
 @law
 def back(layers: Layers) -> Back:
     """Of these layers."""
-    return Back(layers.second.T.copy(), layers.value.T.copy())
+    return Back(layers.second.T.copy(), layers.value[: len(layers.score)].T.copy())
 
 
 class Sheet(NamedTuple):
@@ -113,7 +113,7 @@ class Sheet(NamedTuple):
 
     All float32; the candidates of a user are rows one after the other. inputs: (b c, N_READ + N_CONTEXT). first,
     second: (b c, h). summary: (b, 2 h + N_CONTEXT), what the values are read of. valued: (b, h). values: (b,).
-    logits: (b, c). by_...: likewise.
+    logits: (b, c). by_...: likewise, but by_summary (b, 2 h).
     """
 
     inputs: F32
@@ -133,13 +133,13 @@ class Sheet(NamedTuple):
 @law
 def make_sheet(candidates: int, hidden: int, users: int) -> Sheet:
     """For so many users of so many candidates, and networks so wide."""
-    rows, summary = users * candidates, 2 * hidden + N_CONTEXT
+    rows, said = users * candidates, 2 * hidden
     return Sheet(
         np.empty((rows, _WIDTH), dtype=np.float32), np.empty((rows, hidden), dtype=np.float32),
-        np.empty((rows, hidden), dtype=np.float32), np.empty((users, summary), dtype=np.float32),
+        np.empty((rows, hidden), dtype=np.float32), np.empty((users, said + N_CONTEXT), dtype=np.float32),
         np.empty((users, hidden), dtype=np.float32), np.empty(users, dtype=np.float32),
         np.empty((users, candidates), dtype=np.float32), np.empty((rows, hidden), dtype=np.float32),
-        np.empty((rows, hidden), dtype=np.float32), np.empty((users, summary), dtype=np.float32),
+        np.empty((rows, hidden), dtype=np.float32), np.empty((users, said), dtype=np.float32),
         np.empty((users, hidden), dtype=np.float32), np.empty((users, candidates), dtype=np.float32),
     )  # fmt: skip
 

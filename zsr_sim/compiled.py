@@ -7,6 +7,7 @@ from another file: after editing a law in a checkout, delete `*.nb?` in all `__p
 import functools
 import itertools
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -121,15 +122,21 @@ def shared(least: int) -> Callable[[Callable[Concatenate[int, int, P], None]], C
                 compiled(0, n, *arguments)
                 return
             parts = min(_SHARES * _THREADS, n)
-            bounds = [n * part // parts for part in range(parts + 1)]
-            shares = list(itertools.pairwise(bounds))
-            elsewhere = [_threads().submit(compiled, begin, end, *arguments) for begin, end in shares[1:]]
-            compiled(*shares[0], *arguments)
-            for future, (begin, end) in zip(elsewhere[::-1], shares[:0:-1], strict=True):
-                if future.cancel():  # nobody has begun it
-                    compiled(begin, end, *arguments)
-                else:
-                    future.result()  # asked for, so that what it raises is raised here
+            left = deque(itertools.pairwise(n * part // parts for part in range(parts + 1)))
+
+            def work() -> None:
+                while True:
+                    try:
+                        share = left.popleft()
+                    except IndexError:  # all are taken
+                        return
+                    compiled(*share, *arguments)
+
+            others = [_threads().submit(work) for _ in range(_THREADS - 1)]
+            work()
+            for other in others:
+                if not other.cancel():  # it has begun
+                    other.result()  # asked for, so that what it raises is raised here
 
         return call
 
