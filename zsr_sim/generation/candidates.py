@@ -81,6 +81,7 @@ class RetrievalCandidates:
         """`count` retrieved pages, int32 (n, count, slate_size), and their sources, int8 (count,)."""
         order = ["similarity", "neighbours", "popularity", "contrast", "popular contrast", "neighbours", "random"]
         names = (order + ["neighbours"] * count)[:count]
+        contrast = self.retrieval.contrast(observation) if "contrast" in names else None
         pages, anchors = [], 0
         for name in names:
             if name == "similarity":
@@ -88,9 +89,10 @@ class RetrievalCandidates:
             elif name == "popularity":
                 pages.append(self.retrieval.by_popularity(observation, self.slate_size))
             elif name == "contrast":
-                pages.append(self.retrieval.by_contrast(observation, self.slate_size))
+                pages.append(self.retrieval.by_contrast(observation, self.slate_size, contrast=contrast))
             elif name == "popular contrast":
-                pages.append(self.retrieval.by_contrast(observation, self.slate_size, _POPULAR_PAGES * self.slate_size))
+                most = _POPULAR_PAGES * self.slate_size
+                pages.append(self.retrieval.by_contrast(observation, self.slate_size, most, contrast))
             elif name == "random":
                 pages.append(self.retrieval.at_random(observation, self.slate_size))
             else:

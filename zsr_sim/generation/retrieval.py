@@ -129,14 +129,24 @@ class Retrieval:
         _popular(self.by_rank, observation.steps, self.shelf, observation.histories, observation.shown, out)
         return out
 
-    def by_contrast(self, observation: Observation, k: int, among: int | None = None) -> NDArray[np.int32]:
-        """What the user likes in the long run and has not had just now: lasting minus recent taste, best first.
+    def contrast(self, observation: Observation) -> NDArray[np.float32]:
+        """What users like in the long run and have not had just now: lasting minus recent taste, float32 (n, d).
 
-        among: rank that many of the most popular new items before all others; None: all are alike. Who consumed a
-        single item has no contrast and gets popular items.
+        Zeros for who consumed a single item.
         """
-        queries = np.empty((len(observation), self.vectors.shape[1]), dtype=np.float32)
-        _contrast(self.vectors, observation.histories, queries)
+        out = np.empty((len(observation), self.vectors.shape[1]), dtype=np.float32)
+        _contrast(self.vectors, observation.histories, out)
+        return out
+
+    def by_contrast(
+        self, observation: Observation, k: int, among: int | None = None, contrast: NDArray[np.float32] | None = None
+    ) -> NDArray[np.int32]:
+        """The items nearest to `contrast`, best first, popular ones for who has none.
+
+        among: rank that many of the most popular new items before all others; None: all are alike. contrast: where it
+        is known already.
+        """
+        queries = self.contrast(observation) if contrast is None else contrast
         if among is None:
             return self.nearest(queries, observation, k)
         pool = self.by_popularity(observation, min(among, len(self.vectors)))  # (n, among)
