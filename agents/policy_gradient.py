@@ -17,12 +17,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from zsr_sim.agents.adam import Adam
 from zsr_sim.agents.distribution import PageDistribution, seen_items
 from zsr_sim.agents.scoring import CandidateScorer
-from zsr_sim.agents.surrogate import Pages, descend
+from zsr_sim.agents.surrogate import Pages, descend, draw
 from zsr_sim.config import AgentSettings
 from zsr_sim.envs.noise import Purpose, uniforms
 from zsr_sim.envs.observation import Decision, Observation
@@ -50,11 +50,11 @@ class PolicyGradient:
 
     def __init__(self, scorer: CandidateScorer, source: CandidateSource) -> None:
         self.source = source
-        self.learn_from(scorer)
+        self._scorer = copy.deepcopy(scorer)
 
     def learn_from(self, scorer: CandidateScorer) -> None:
         """Decide with these weights from now on."""
-        self._scorer = copy.deepcopy(scorer)
+        self._scorer.set_weights(scorer.weights())
 
     def act(self, observation: Observation) -> Decision:
         """The best candidate page for each user."""
@@ -205,12 +205,11 @@ class PolicyGradientTrainer:
         candidates = self.agent.source.candidates(observation)
         pages, context = relations(observation, candidates, self.agent.source.retrieval)
         logits, values = self.scorer(pages, context)
-        log_p = log_softmax(logits.astype(np.float64), axis=1)
         luck = uniforms(observation.seeds, observation.users, observation.steps, Purpose.POLICY, 1)
-        actions = np.minimum((np.exp(log_p).cumsum(axis=1) < luck).sum(axis=1), logits.shape[1] - 1)
-        rows = np.arange(len(actions))
+        rows, own = np.arange(len(logits)), np.empty(len(logits), dtype=np.float32)
+        actions = np.empty(len(logits), dtype=np.int64)
+        draw(logits, luck, actions, own)
         shown = candidates.chosen(actions)
-        own = log_p[rows, actions].astype(np.float32)
         rollout.pages.append(Pages(pages, context, actions, own, values))
         rollout.generated.append(candidates.sources[rows, actions] == _GENERATOR)
         rollout.shown.append((observation.histories, shown))

@@ -1,4 +1,4 @@
-"""What a policy gradient goes down: PPO's clipped surrogate or REINFORCE's, the value's error and the entropy.
+"""How a policy gradient draws, and what it goes down: PPO's clipped surrogate or REINFORCE's, values' error, entropy.
 
 Schulman et al. 2017, "Proximal policy optimization algorithms", eq. 7 and 9. Compiled together with the network.
 """
@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from zsr_sim.agents.scoring import BLOCK, back, judge, layers, learn, make_sheet
-from zsr_sim.compiled import law, shared
+from zsr_sim.compiled import batched, law, shared
 from zsr_sim.envs.exponential import exponential
 from zsr_sim.envs.tables import F32, F64, I64
 
@@ -58,6 +58,23 @@ def descend(
     )  # fmt: skip
     names = ("policy_loss", "value_loss", "entropy", "clipped")
     return gradients, dict(zip(names, (sums.sum(axis=0) / len(rows)).tolist(), strict=True))
+
+
+@batched
+def draw(begin: int, end: int, logits: F32, luck: F64, actions: I64, log_p: F32) -> None:
+    """Draw a candidate for each user from the softmax of logits (n, c) by uniform luck (n, 1).
+
+    Its row goes into actions (n,), the logarithm of its probability into log_p (n,).
+    """
+    chances = np.empty(logits.shape[1])
+    for u in range(begin, end):
+        most, total, action = np.float64(logits[u].max()), 0.0, 0
+        for c in range(len(chances)):
+            total += exponential(logits[u, c] - most)
+            chances[c] = total
+        for c in range(len(chances) - 1):
+            action += chances[c] < luck[u, 0] * total
+        actions[u], log_p[u] = action, logits[u, action] - most - math.log(total)
 
 
 @law

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zsr_sim.agents.scoring import CandidateScorer
-from zsr_sim.agents.surrogate import Pages, descend
+from zsr_sim.agents.surrogate import Pages, descend, draw
 from zsr_sim.generation.relations import N_CONTEXT, N_READ
 
 CLIP, ENTROPY = 0.2, 0.03
@@ -73,6 +73,18 @@ def test_weights_side_by_side_are_those_of_the_layers() -> None:
     for own, parameter in zip(other.parameters(), scorer.parameters(), strict=True):
         assert torch.equal(own, parameter)
     np.testing.assert_array_equal(other(data.pages, data.context)[0], scorer(data.pages, data.context)[0])
+
+
+def test_candidates_are_drawn_as_often_as_the_softmax_says() -> None:
+    """Luck that lies evenly in 0 .. 1 draws each candidate its share of the time."""
+    logits = np.tile(np.log(np.array([0.1, 0.6, 0.3], dtype=np.float32)) + np.float32(70), (1000, 1))
+    luck = ((np.arange(1000) + 0.5) / 1000)[:, None]
+    actions, log_p = np.empty(1000, dtype=np.int64), np.empty(1000, dtype=np.float32)
+    draw(logits, luck, actions, log_p)
+    np.testing.assert_array_equal(actions, np.repeat([0, 1, 2], [100, 600, 300]))
+    np.testing.assert_allclose(log_p, np.log(np.repeat([0.1, 0.6, 0.3], [100, 600, 300])), atol=1e-5)
+    draw(logits[:1], np.ones((1, 1)), actions, log_p)
+    assert actions[0] == 2  # never beyond the last one
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["ppo", "reinforce"])
