@@ -9,7 +9,8 @@ from tests.generation.waiting import random_retrieval, random_waiting, unseen, w
 from zsr_sim.encoders.space import unit
 from zsr_sim.generation.candidates import COMPOSED, SOURCES, RetrievalCandidates
 from zsr_sim.generation.clicks import ClickModel
-from zsr_sim.generation.composed import ComposedCandidates
+from zsr_sim.generation.composed import ComposedCandidates, _log_odds
+from zsr_sim.generation.evidence import N_EVIDENCE
 from zsr_sim.generation.index import Shelf
 from zsr_sim.generation.retrieval import Retrieval
 
@@ -56,6 +57,20 @@ def test_expected_clicks_are_those_of_the_model() -> None:
     np.testing.assert_allclose(found.expected, clicks, rtol=1e-4)
     known = observation.histories[:, -1] >= 0
     assert (np.diff(odds[:, :K].numpy()[known], axis=2) <= 1e-4).all()  # the likeliest item stands first
+
+
+def test_the_order_of_a_sum_is_not_left_to_the_compiler() -> None:
+    """Products are exact (weights 1 and -1), so that the order alone says which bits the sum has: half to half."""
+    judge = ClickModel(random_retrieval().vectors).judge(SLATE)
+    hidden = np.exp(np.random.default_rng(0).normal(size=(40, len(judge.bias)))).astype(np.float32)
+    signs = np.where(np.arange(len(judge.bias)) % 3 == 0, -1, 1).astype(np.float32)
+    x, items, found = np.zeros((1, N_EVIDENCE), np.float32), np.zeros(1, np.int32), np.empty((40, 1), np.float32)
+    for row, bias in zip(found, hidden, strict=True):
+        _log_odds(judge._replace(bias=bias, score=signs, level=np.zeros(1, np.float32)), x, items, row)
+    total = hidden * signs
+    while total.shape[1] > 1:
+        total = total[:, : total.shape[1] // 2] + total[:, total.shape[1] // 2 :]
+    np.testing.assert_array_equal(found, total)
 
 
 @torch.no_grad()

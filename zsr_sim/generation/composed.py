@@ -91,7 +91,11 @@ class ComposedCandidates:
 
 @law
 def _log_odds(judge: Judge, x: F32, items: I32, out: F32) -> None:
-    """Of a click on each item (k,) with evidence x (k, N_EVIDENCE), into `out` (k,)."""
+    """Of a click on each item (k,) with evidence x (k, N_EVIDENCE), into `out` (k,).
+
+    The hidden layer, a power of two wide, is added up half to half: its own sum would be ordered by the compiler, one
+    way where this law is compiled and another where it is read from the cache with its caller.
+    """
     hidden = np.empty(judge.bias.shape[0], dtype=np.float32)
     for t in range(items.shape[0]):
         total = judge.level[0] + judge.attraction[items[t]]
@@ -103,8 +107,13 @@ def _log_odds(judge: Judge, x: F32, items: I32, out: F32) -> None:
             for h in range(hidden.shape[0]):
                 hidden[h] += judge.hidden[e, h] * value
         for h in range(hidden.shape[0]):
-            total += judge.score[h] * max(hidden[h], np.float32(0.0))
-        out[t] = total
+            hidden[h] = judge.score[h] * max(hidden[h], np.float32(0.0))
+        half = hidden.shape[0] // 2
+        while half > 0:
+            for h in range(half):
+                hidden[h] += hidden[h + half]
+            half //= 2
+        out[t] = total + hidden[0]
 
 
 @law
