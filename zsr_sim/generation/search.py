@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zsr_sim.compiled import bare, batched, law
+from zsr_sim.compiled import bare, batched, inlined, law
 from zsr_sim.envs.tables import F32, I32, I64
 from zsr_sim.generation.index import ItemIndex, Shelf, available, multiply_cell, place
 from zsr_sim.products import LANES, add_products
@@ -65,11 +65,17 @@ def _members(index: ItemIndex, queries: F32) -> tuple[I32, I64, I64]:
     if index.probes < cells:
         likeness, near = np.empty(index.probes, dtype=np.float32), np.zeros((n, index.signs.shape[1]), dtype=np.float32)
         add_products(queries, index.signs, near)
+        near[:, :cells] += index.centre_offsets
+        near[:, cells:] = _NEVER
+        lanes = np.empty(LANES, dtype=np.float32)
         for u in range(n):
-            count = 0
-            near[u, :cells] += index.centre_offsets
+            count, least = 0, _NEVER
+            if index.probes <= LANES:
+                lanes[:] = _NEVER
+                _raise(lanes, near[u])
+                least = _least(lanes, index.probes)
             for c in range(cells):
-                if count < index.probes or near[u, c] > likeness[count - 1]:
+                if near[u, c] >= least and (count < index.probes or near[u, c] > likeness[count - 1]):
                     count = place(probed[u], likeness, count, c, near[u, c])
     else:
         probed[:] = np.arange(cells)
@@ -112,20 +118,22 @@ def _strike_out(
         lines[cell] = 0
 
 
+@inlined
+def _raise(lanes: F32, products: F32) -> None:
+    """Raise each of the LANES columns to the largest of the products that stand in it."""
+    for low in range(0, products.shape[0], LANES):
+        group = products[low : low + LANES]
+        for t in range(LANES):
+            lanes[t] = group[t] if group[t] > lanes[t] else lanes[t]
+
+
 @bare
-def _least(index: ItemIndex, probed: I32, places: I64, near: F32, k: int, lanes: F32) -> np.float32:
-    """What at least k of a user's products come to: the largest in each of LANES columns, and of these the k-th.
+def _least(lanes: F32, k: int) -> np.float32:
+    """What at least k products come to: of the largest in each of LANES columns the k-th.
 
     Some fifteen items are as large where ten are looked for; those that were among the ten when they were met are four
-    times as many. lanes: scratch, (LANES,).
+    times as many.
     """
-    lanes[:] = _NEVER
-    for p in range(probed.shape[0]):
-        size = index.starts[probed[p] + 1] - index.starts[probed[p]]
-        for low in range(places[p], places[p] + size, LANES):
-            group = near[low : low + LANES]
-            for t in range(LANES):
-                lanes[t] = group[t] if group[t] > lanes[t] else lanes[t]
     least = np.float32(np.inf)
     for t in range(LANES):
         larger = 0
@@ -143,7 +151,11 @@ def _best(
     """Place the items of these cells that are new and can be had; returns how many are placed. lanes: scratch."""
     k, count, least = items.shape[0], 0, _NEVER
     if k <= LANES and shelf.released.shape[0] == 0:
-        least = _least(index, probed, places, near, k, lanes)
+        lanes[:] = _NEVER
+        for p in range(probed.shape[0]):
+            width = -(-(index.starts[probed[p] + 1] - index.starts[probed[p]]) // LANES) * LANES
+            _raise(lanes, near[places[p] : places[p] + width])
+        least = _least(lanes, k)
     for p in range(probed.shape[0]):
         begin = index.starts[probed[p]]
         products = near[places[p] : places[p] + index.starts[probed[p] + 1] - begin]
