@@ -25,7 +25,7 @@ def test_pages_are_those_of_the_retrieval_in_a_fixed_order(count: int) -> None:
     for place, kind in enumerate(KINDS[:count]):
         expected = {
             "similarity": lambda: RETRIEVAL.by_history(observation, 4),
-            "neighbours": lambda: RETRIEVAL.by_neighbour(observation, 4, next(which)),
+            "neighbours": lambda: RETRIEVAL.by_neighbours(observation, 4, 9)[:, next(which)],
             "contrast": lambda: RETRIEVAL.by_contrast(observation, 4),
             "popular contrast": lambda: RETRIEVAL.by_contrast(observation, 4, 40),
             "popularity": lambda: RETRIEVAL.by_popularity(observation, 4),

@@ -126,6 +126,6 @@ def test_known_neighbours_and_a_search_give_the_same_page(monkeypatch: pytest.Mo
     vectors = clustered(400)
     popularity = np.ones(400, dtype=np.float32)
     observation = readers(50, 400)
-    known = Retrieval(vectors, popularity).by_neighbour(observation, K, 0)
+    known = Retrieval(vectors, popularity).by_neighbours(observation, K, 1)[:, 0]
     monkeypatch.setattr(retrieval_module, "_MOST_KNOWN", 0)
-    np.testing.assert_array_equal(Retrieval(vectors, popularity).by_neighbour(observation, K, 0), known)
+    np.testing.assert_array_equal(Retrieval(vectors, popularity).by_neighbours(observation, K, 1)[:, 0], known)

@@ -18,14 +18,14 @@ N = len(RETRIEVAL.vectors)
 K = 6
 METHODS: dict[str, Callable[[Observation], NDArray[np.int32]]] = {
     "history": lambda observation: RETRIEVAL.by_history(observation, K),
-    "neighbour": lambda observation: RETRIEVAL.by_neighbour(observation, K, 0),
-    "another neighbour": lambda observation: RETRIEVAL.by_neighbour(observation, K, 2),
+    "neighbour": lambda observation: RETRIEVAL.by_neighbours(observation, K, 1)[:, 0],
+    "another neighbour": lambda observation: RETRIEVAL.by_neighbours(observation, K, 3)[:, 2],
     "contrast": lambda observation: RETRIEVAL.by_contrast(observation, K),
     "popular contrast": lambda observation: RETRIEVAL.by_contrast(observation, K, 20),
     "popularity": lambda observation: RETRIEVAL.by_popularity(observation, K),
     "random": lambda observation: RETRIEVAL.at_random(observation, K),
 }
-WAYS = ("by_history", "by_neighbour", "by_contrast", "by_popularity", "at_random")
+WAYS = ("by_history", "by_neighbours", "by_contrast", "by_popularity", "at_random")
 
 
 def _decayed_mean(history: NDArray[np.int32], decay: float) -> NDArray[np.float64]:
@@ -90,7 +90,7 @@ def test_a_catalogue_that_is_used_up_starts_again() -> None:
     shown_too = waiting([[-1, 0]], [[1, 3]])
     assert retrieval.by_history(waiting([[-1, 0]]), 6).tolist() == [[1, 2, 3, 4, 5, 0]]
     assert retrieval.by_history(shown_too, 6).tolist() == [[2, 4, 5, 0, 1, 3]]
-    assert retrieval.by_neighbour(shown_too, 6, 0).tolist() == [[2, 4, 5, 0, 1, 3]]
+    assert retrieval.by_neighbours(shown_too, 6, 1)[:, 0].tolist() == [[2, 4, 5, 0, 1, 3]]
     assert sorted(retrieval.at_random(shown_too, 6)[0].tolist()) == list(range(6))
 
 
@@ -98,7 +98,7 @@ def test_nobody_without_a_history_gets_anything_but_popularity() -> None:
     observation = replace(random_waiting(50, N), histories=np.full((50, 3), -1, dtype=np.int32))
     expected = RETRIEVAL.by_popularity(observation, K)
     np.testing.assert_array_equal(RETRIEVAL.by_history(observation, K), expected)
-    np.testing.assert_array_equal(RETRIEVAL.by_neighbour(observation, K, 1), expected)
+    np.testing.assert_array_equal(RETRIEVAL.by_neighbours(observation, K, 2)[:, 1], expected)
     np.testing.assert_array_equal(RETRIEVAL.by_contrast(observation, K), expected)
     np.testing.assert_array_equal(RETRIEVAL.by_contrast(observation, K, 20), expected)
     for row, page in enumerate(expected):
@@ -127,7 +127,7 @@ def test_neighbours_are_of_items_drawn_evenly_and_independently() -> None:
     n, axes = 8000, np.eye(6, dtype=np.float32)
     retrieval = Retrieval(np.concatenate([axes, axes]), np.ones(12, dtype=np.float32))
     observation = waiting(np.tile(np.array([-1, -1, 4, 0, 2, 5], dtype=np.int32), (n, 1)), seed=1)
-    drawn = np.array([retrieval.by_neighbour(observation, 1, which)[:, 0] - 6 for which in (0, 1)])  # (2, n)
+    drawn = retrieval.by_neighbours(observation, 1, 2)[:, :, 0].T - 6  # (2, n)
     assert set(drawn.ravel().tolist()) == {0, 2, 4, 5}
     pairs = np.unique(drawn, axis=1, return_counts=True)[1]
     assert len(pairs) == 16
@@ -162,8 +162,8 @@ def test_pages_hold_what_can_be_had_now(way: str) -> None:
     retrieval = Retrieval(RETRIEVAL.vectors, RETRIEVAL.popularity, shelf=shelf)
     observation = random_waiting(200, N, length=20, capacity=6)
     observation = replace(observation, steps=observation.steps % 5)
-    extra = (0,) if way == "by_neighbour" else ()
-    pages = getattr(retrieval, way)(observation, K, *extra)
+    extra = (1,) if way == "by_neighbours" else ()
+    pages = getattr(retrieval, way)(observation, K, *extra).reshape(-1, K)
     page = observation.steps[:, None]
     assert ((released[pages] <= page) & (page < released[pages] + 15)).all()
     for row, items in enumerate(pages.tolist()):

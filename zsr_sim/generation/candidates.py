@@ -82,6 +82,7 @@ class RetrievalCandidates:
         order = ["similarity", "neighbours", "popularity", "contrast", "popular contrast", "neighbours", "random"]
         names = (order + ["neighbours"] * count)[:count]
         contrast = self.retrieval.contrast(observation) if "contrast" in names else None
+        anchored = self.retrieval.by_neighbours(observation, self.slate_size, names.count("neighbours"))
         pages, anchors = [], 0
         for name in names:
             if name == "similarity":
@@ -96,6 +97,6 @@ class RetrievalCandidates:
             elif name == "random":
                 pages.append(self.retrieval.at_random(observation, self.slate_size))
             else:
-                pages.append(self.retrieval.by_neighbour(observation, self.slate_size, anchors))
+                pages.append(anchored[:, anchors])
                 anchors += 1
         return np.stack(pages, axis=1), np.array([SOURCES.index(name) for name in names], dtype=np.int8)

@@ -114,13 +114,14 @@ class Retrieval:
         """The items most similar to what the history comes to."""
         return self.nearest(self.read(observation), observation, k)
 
-    def by_neighbour(self, observation: Observation, k: int, which: int) -> NDArray[np.int32]:
-        """The items most similar to one item of the history, drawn evenly from it; `which` numbers the draw."""
-        out = np.empty((len(observation), k), dtype=np.int32)
-        _neighbours(
-            self.index, self.neighbours, self.by_rank, self.vectors, which, observation.seeds,
-            observation.users, observation.steps, self.shelf, observation.histories, observation.shown, out,
-        )  # fmt: skip
+    def by_neighbours(self, observation: Observation, k: int, count: int) -> NDArray[np.int32]:
+        """The items most similar to single items of the history, drawn evenly from it: so many pages (n, count, k)."""
+        out = np.empty((len(observation), count, k), dtype=np.int32)
+        if count:
+            _neighbours(
+                self.index, self.neighbours, self.by_rank, self.vectors, observation.seeds, observation.users,
+                observation.steps, self.shelf, observation.histories, observation.shown, out,
+            )  # fmt: skip
         return out
 
     def by_popularity(self, observation: Observation, k: int) -> NDArray[np.int32]:
@@ -237,25 +238,30 @@ def _complete(
 def _neighbours(
     begin: int, end: int,
     index: ItemIndex, known: NDArray[np.int32], order: NDArray[np.int32], vectors: NDArray[np.float32],
-    which: int, seeds: NDArray[np.uint64], users: NDArray[np.int64], steps: NDArray[np.int64], shelf: Shelf,
+    seeds: NDArray[np.uint64], users: NDArray[np.int64], steps: NDArray[np.int64], shelf: Shelf,
     histories: NDArray[np.int32], shown: NDArray[np.int32], out: NDArray[np.int32],
 ) -> None:  # fmt: skip
-    """New items nearest to one item each: the known neighbours (n_items, m) first, a search where they do not fill."""
-    k, width = out.shape[1], histories.shape[1]
+    """Pages (n, count, k) of new items nearest to one item each: the known neighbours (n_items, m) first.
+
+    A search where they do not fill a page.
+    """
+    k, width = out.shape[2], histories.shape[1]
     met, scores = np.zeros(len(order), dtype=np.bool_), np.empty(k, dtype=np.float32)
     for i in range(begin, end):
-        luck = uniform4(seeds[i], users[i], steps[i], _ANCHOR, which // 4)[which % 4]
-        anchor = histories[i, width - 1 - int(luck * (histories[i] >= 0).sum())]
         note(met, histories[i], shown[i], True)
-        count = 0
-        for item in known[anchor] if anchor >= 0 else known[0, :0]:
-            if count < k and standing(item, steps[i], shelf, met) == 0:
-                out[i, count] = item
-                count += 1
-        if anchor < 0:
-            most_popular(order, steps[i], shelf, met, out[i])
-        elif count < k:
-            nearest(index, vectors[anchor], steps[i], shelf, met, out[i], scores)
+        length = (histories[i] >= 0).sum()
+        for which in range(out.shape[1]):
+            page, count = out[i, which], 0
+            luck = uniform4(seeds[i], users[i], steps[i], _ANCHOR, which // 4)[which % 4]
+            anchor = histories[i, width - 1 - int(luck * length)]
+            for item in known[anchor] if anchor >= 0 else known[0, :0]:
+                if count < k and standing(item, steps[i], shelf, met) == 0:
+                    page[count] = item
+                    count += 1
+            if anchor < 0:
+                most_popular(order, steps[i], shelf, met, page)
+            elif count < k:
+                nearest(index, vectors[anchor], steps[i], shelf, met, page, scores)
         note(met, histories[i], shown[i], False)
 
 
