@@ -390,6 +390,6 @@ def _sequences(scene: Scene, seed: int) -> tuple[NDArray[np.int32], Sequences, S
         raise InputError(
             f"the log of {scene.dataset.catalogue.name} gives {len(train)} sequences to train the generator on and "
             f"{len(held_out)} to hold out; at least {FEWEST_SEQUENCES} and 1 are needed: use a longer log, or "
-            "--set generator.candidates=0 to go without"
+            f"{POLICY_GRADIENT} without it, --set generator.candidates=0"
         )
     return stretches(log, RECENT + 1), train, held_out

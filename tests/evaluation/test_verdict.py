@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -207,6 +208,31 @@ def test_amounts_per_visit_are_written_as_in_the_table() -> None:
     found = compare(visits(np.zeros(8)), visits(np.array([1.0, 0, 0, -1, 0, 0, 0, 0.32])))
     assert against(found) == "+0.04 [-0.42, 0.50] per visit"
     assert "differs from that of a by +0.04 per visit (95 % interval -0.42 to +0.50, paired)" in found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("people", "half_width", "end"),
+    [
+        (None, 0.10, r"; about [\d,]+ users would settle it if it is as large as it looks"),
+        ([0, 1, 2, 3] * 2, 0.0426, ""),  # each comes twice: nobody can say how many users would do
+    ],
+)
+def test_a_gain_that_holm_takes_away_is_told_in_a_whole_sentence(
+    people: list[int] | None, half_width: float, end: str
+) -> None:
+    """0.11 more with p between .05 / 3 and .05, one of three candidates of which no other is better, no guardrail."""
+    base = np.full(8, 10.0)
+    arms = {
+        "a": base,
+        "b": base + spread(0.11, half_width, 8),
+        "c": base + spread(0, 1, 8),
+        "d": base - spread(0, 1, 8),
+    }
+    results = compare_strategies({name: visits(own, people) for name, own in arms.items()}, seed=0, world={})
+    found = results["comparisons"][0]
+    assert (found["verdict"], found["candidate"]) == ("inconclusive", "b")
+    told = r"it earns 1\.1 % more than a \(.*\), which does not hold after Holm's correction for 3 candidates"
+    assert re.fullmatch(told + end, found["reason"])
 
 
 def test_small_effects_are_not_written_as_zero() -> None:

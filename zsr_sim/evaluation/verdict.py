@@ -217,7 +217,8 @@ def explain(effect: Effect, guardrails: Sequence[GuardrailFinding], needed: int 
         return f"{reason}, {'but' if low > 0 else 'and'} {'; '.join(worse)}"
     if effect.sign > 0 and not unsure:
         return f"{reason}, and no guardrail is worse"
-    return f"{reason}{', but ' if low > 0 else '; ' if unsure else ''}{'; '.join(unsure)}{_needed_words(needed)}"
+    link = "" if not unsure else ", but " if low > 0 else "; "
+    return f"{reason}{link}{'; '.join(unsure)}{_needed_words(needed)}"
 
 
 def verdict_sentence(results: Mapping[str, Any], candidate: str | None = None) -> str:
