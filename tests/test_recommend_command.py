@@ -300,6 +300,23 @@ def test_who_has_no_history_is_told_what_is_known_instead() -> None:
     assert re.search(r"^nobody, 1: .*, as for anybody new: neither a known item nor a profile$", said, re.MULTILINE)
 
 
+def test_a_run_trained_on_another_catalogue_reads_profiles_and_none(small_place: Path) -> None:
+    """Seven items span six dimensions, the run's sixty items sixteen: what is close to the profile comes first."""
+    train = ("train", "--data", "data", "--agent", "few-shot", "--users", "20", "--out", "runs/elsewhere")
+    zsr_sim(*train, "--set", *ASSIGNMENTS)
+    texts = [f"s{k},{kind} {TOPICS[k % 2]}" for k, kind in enumerate(KINDS[:7])]
+    (small_place / "seven").mkdir()
+    (small_place / "seven" / "items.csv").write_text("\n".join(["item_id,text", *texts]) + "\n", encoding="utf-8")
+    Path("seven.csv").write_text("user_id,item_id,timestamp\nsomebody,s1,1\n", encoding="utf-8")
+    Path("somebody.csv").write_text(f"user_id,text\nnew,all about {TOPICS[1]}\n", encoding="utf-8")
+    words = ("--histories", "seven.csv", "--profiles", "somebody.csv", "--k", "3")
+    recommend("seven-recs.csv", *words, agent="runs/elsewhere", data="seven")
+    recommend("seven-near.csv", *words, agent="similarity", data="seven")
+    found = items_of("seven-recs.csv")
+    assert set(found["new"]) == {"s1", "s3", "s5"} == set(items_of("seven-near.csv")["new"])
+    assert len(found["somebody"]) == 3
+
+
 @pytest.mark.parametrize("agent", ["similarity", "bayes"])
 def test_a_profile_is_read_by_whoever_reads_histories(agent: str) -> None:
     Path("somebody.csv").write_text(f"user_id,text\nnew,all about {TOPICS[2]}\n", encoding="utf-8")

@@ -286,7 +286,8 @@ def policy_trainer(
 def load_trained(folder: Path, name: str, scene: Scene) -> Agent:
     """The trained strategy of a run, made ready for a scene, which may be of another catalogue.
 
-    It sees the scene's items in the item space that it was trained in, whatever space the scene's users live in.
+    It sees the scene's items in the item space that it was trained in, whatever space the scene's users live in; of
+    their profiles it sees what the scene's space holds.
 
     Raises InputError where the checkpoint is missing, broken, or of another encoder than the scene's.
     """
@@ -301,9 +302,11 @@ def load_trained(folder: Path, name: str, scene: Scene) -> Agent:
         trained = Settings.model_validate(meta["settings"])
         settings = trained.model_copy(update={"world": scene.settings})
         space = ItemSpace(tensors["space.components"].numpy(), trained.world.centred, trained.world.normalised)
+        same = np.array_equal(space.components, scene.space.components)
         retrieval = Retrieval(
-            space.project(scene.text_vectors), scene.retrieval.popularity, shelf=scene.retrieval.shelf
-        )
+            space.project(scene.text_vectors), scene.retrieval.popularity, scene.retrieval.shelf,
+            None if same else space.components @ scene.space.components.T,
+        )  # fmt: skip
         scene = dataclasses.replace(scene, space=space, vectors=retrieval.vectors, retrieval=retrieval)
         if "features" in meta:
             scene = scene.told(FeatureSpace.restore(under("features", tensors), meta["features"]))

@@ -35,6 +35,17 @@ def _decayed_mean(history: NDArray[np.int32], decay: float) -> NDArray[np.float6
     return total / max(float(np.linalg.norm(total)), 1e-12)
 
 
+def test_a_profile_of_another_space_is_turned_into_that_of_the_vectors() -> None:
+    """Two dimensions there, three here: (3, 4) / 5 becomes (4, 0, 3) / 5; no profile stays none."""
+    vectors = np.eye(3, dtype=np.float32)
+    turn = np.array([[0, 2], [0, 0], [2, 0]], dtype=np.float32)
+    retrieval = Retrieval(vectors, np.array([1, 2, 3], dtype=np.float32), turn=turn)
+    profiles = np.array([[0.6, 0.8], [0, 0], [0.6, 0.8]], dtype=np.float32)
+    users = replace(waiting([[-1], [-1], [1]]), profiles=profiles)
+    assert retrieval.read(users) == pytest.approx(np.array([[0.8, 0, 0.6], [0, 0, 0], [0, 1, 0]]), abs=1e-6)
+    assert retrieval.by_history(users, 1)[:2].tolist() == [[0], [2]]
+
+
 def test_by_history_is_the_order_of_cosines() -> None:
     observation = random_waiting(200, N)
     found = RETRIEVAL.by_history(observation, K)

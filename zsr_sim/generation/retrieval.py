@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from zsr_sim.compiled import batched, law
 from zsr_sim.encoders.features import Features
 from zsr_sim.encoders.history import HistoryEncoder, pool, pooled
+from zsr_sim.encoders.space import unit
 from zsr_sim.envs.noise import Purpose, uniform4
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.index import ALWAYS, ItemIndex, Shelf, dot, holds, nearest, neighbours, note, place, standing
@@ -37,7 +38,8 @@ class Retrieval:
     appeal: float32 (n_items,), popularity on a log scale, 0 .. 1; 0 for an item that no log has seen. Up to `EXACT`
     items (`index.py`) every search is exact. history (`read_by`): what reads the users' histories; None for their
     pooled mean, the decay that each strategy asks for. shelf: when items can be had, where they come and go. features
-    (`told_by`): what a generator reads of the items' texts; None for the vectors.
+    (`told_by`): what a generator reads of the items' texts; None for the vectors. turn: float32 (d, d of the users'
+    profiles), what takes a profile into the space of `vectors`; None where these share one.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Retrieval:
         vectors: NDArray[np.float32],
         popularity: NDArray[np.float32],
         shelf: Shelf = ALWAYS,
+        turn: NDArray[np.float32] | None = None,
     ) -> None:
         self.vectors = vectors
+        self.turn = turn
         self.popularity = popularity
         self.history: HistoryEncoder | None = None
         self.features: Features | None = None
@@ -104,11 +108,20 @@ class Retrieval:
         """
         if self.history is None:
             return self.pool(observation, decay)
-        return _or_profile(self.history.encode(observation.histories), observation)
+        return self._or_profile(self.history.encode(observation.histories), observation)
 
     def pool(self, observation: Observation, decay: float = 0.9) -> NDArray[np.float32]:
         """As `read`, by the pooled mean whatever history encoder was named: for who has learned from pooled means."""
-        return _or_profile(pooled(observation.histories, self.vectors, decay), observation)
+        return self._or_profile(pooled(observation.histories, self.vectors, decay), observation)
+
+    def _or_profile(self, tastes: NDArray[np.float32], observation: Observation) -> NDArray[np.float32]:
+        """The tastes (n, d), and the profile of who has none."""
+        profiles = observation.profiles
+        if profiles is None:
+            return tastes
+        if self.turn is not None:  # each row summed alone: a product would depend on the batch
+            profiles = unit(np.einsum("nf,df->nd", profiles.astype(np.float64), self.turn.astype(np.float64)))
+        return np.where(tastes.any(axis=1, keepdims=True), tastes, profiles).astype(np.float32)
 
     def by_history(self, observation: Observation, k: int) -> NDArray[np.int32]:
         """The items most similar to what the history comes to."""
@@ -169,13 +182,6 @@ class Retrieval:
             observation.histories, observation.shown, out,
         )  # fmt: skip
         return out
-
-
-def _or_profile(tastes: NDArray[np.float32], observation: Observation) -> NDArray[np.float32]:
-    """The tastes (n, d), and the profile of who has none."""
-    if observation.profiles is None:
-        return tastes
-    return np.where(tastes.any(axis=1, keepdims=True), tastes, observation.profiles).astype(np.float32)
 
 
 @law
