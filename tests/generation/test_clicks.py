@@ -124,3 +124,21 @@ def test_the_same_seed_learns_the_same() -> None:
         trainer.learn(*pages)
         models.append(trainer.model.state_dict())
     assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+
+
+def test_evidence_is_read_in_units_of_its_spread() -> None:
+    """Of two columns that spread by 10 and by 0.01 around 100, one is read in tens, the other in tenths at least."""
+    trainer, rng = ClickTrainer(VECTORS, 0), np.random.default_rng(0)
+    evidence, pages, clicked, users = _pages(rng, 4000)
+    evidence[..., 0], evidence[..., 1] = 100 + 10 * evidence[..., 0], 100 + 0.01 * evidence[..., 1]
+    trainer.learn(evidence, pages, clicked, users)
+    model = trainer.model
+    np.testing.assert_allclose(model.centre[[0, 1, -1]], [100, 100, 0], rtol=2e-3)
+    np.testing.assert_allclose(model.scale[[0, 1, -1]], [10, 0.1, 1], rtol=2e-2)
+    again = model.centre.clone()
+    trainer.learn(*_pages(rng, 4000))
+    np.testing.assert_array_equal(model.centre, again)  # what was learned keeps its meaning
+    judge, x = model.judge(SLATE), torch.from_numpy(evidence[:5, 0])
+    hidden = np.maximum(x.numpy() @ judge.hidden + judge.bias, 0)
+    odds = model(x).detach()
+    np.testing.assert_allclose(hidden @ judge.score + x.numpy() @ judge.direct + judge.level, odds, atol=1e-3)

@@ -10,7 +10,7 @@ from zsr_sim.encoders.space import unit
 from zsr_sim.generation.candidates import COMPOSED, SOURCES, RetrievalCandidates
 from zsr_sim.generation.clicks import ClickModel
 from zsr_sim.generation.composed import ComposedCandidates, _log_odds
-from zsr_sim.generation.evidence import N_EVIDENCE
+from zsr_sim.generation.evidence import N_EVIDENCE, NEAREST_INTEREST
 from zsr_sim.generation.index import Shelf
 from zsr_sim.generation.retrieval import Retrieval
 
@@ -111,12 +111,13 @@ def test_a_page_varies_by_maximal_marginal_relevance() -> None:
     """Items 1 to 3 are alike and most like the history, 4 and 5 less so: a page of two, narrow or wide."""
     vectors = unit(np.array([[1, 0, 0], [1, 0.1, 0], [1, 0.11, 0], [1, 0.12, 0], [1, -0.6, 0.5], [1, -0.6, -0.5]]))
     retrieval = Retrieval(vectors.astype(np.float32), np.ones(6, dtype=np.float32))
-    model = ClickModel(retrieval.vectors)  # goes by narrow evidence
+    model = ClickModel(retrieval.vectors)  # goes by the nearest interest, which is item 0
+    torch.nn.init.constant_(model.direct.weight[:, NEAREST_INTEREST], 5.0)
     source = ComposedCandidates(RetrievalCandidates(retrieval, 2, 2), model)
     source.renew(model)
     found = source.candidates(waiting([[0]]))
     cosine = vectors @ vectors.T
-    odds = np.log(np.exp(16 * (cosine[0] - 0.7)) + 0.001)
+    odds = 20 * cosine[0]
     for kind, weight in enumerate(COMPOSED.values()):
         second = max(range(2, 6), key=lambda item: odds[item] - weight * max(cosine[item, 1], 0))
         assert found.items[0, kind].tolist() == [1, second]

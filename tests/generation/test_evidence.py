@@ -11,6 +11,7 @@ from tests.generation.waiting import random_retrieval, random_waiting, waiting
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.evidence import N_EVIDENCE, Near, clear, evidence, make_desk, weigh
+from zsr_sim.generation.interests import find_interests
 from zsr_sim.generation.retrieval import Retrieval
 
 VECTORS = unit(np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1], [-1, 0], [0, -1]])).astype(np.float32)
@@ -19,7 +20,7 @@ SLATE = 2
 
 def _read(retrieval: Retrieval, observation: Observation, slate: int, items: list[int]) -> NDArray[np.float32]:
     """The evidence for these items, (users, items, N_EVIDENCE), without what the click model says."""
-    near, desk, told = Near.of(retrieval, slate), make_desk(len(retrieval.vectors)), np.empty(3, dtype=np.float32)
+    near, desk, told = Near.of(retrieval, slate), make_desk(*retrieval.vectors.shape), np.empty(3, dtype=np.float32)
     out = np.zeros((len(observation), len(items), N_EVIDENCE), dtype=np.float32)
     for row in range(len(observation)):
         history, shown = observation.histories[row], observation.shown[row]
@@ -41,6 +42,9 @@ def test_by_hand() -> None:
     found = _read(retrieval, observation, SLATE, [2])[0, 0]
     old, clicked, passed = 0.6, 0.96, 0.8  # cosines of item 2 with items 0, 1 and 3
     wide, narrow = partial(_kernel, 8.0), partial(_kernel, 16.0)
+    points, mass = np.empty((3, 2), dtype=np.float32), np.empty(3, dtype=np.float32)
+    find_interests(VECTORS, np.array([0, 1], dtype=np.int32), np.array([-1, 1], dtype=np.int32), points, mass)
+    which = int(np.argmax(points @ VECTORS[2]))  # the second, around item 1
     expected = [
         np.log(wide(old) + wide(clicked) + 0.01),
         np.log(narrow(old) + narrow(clicked) + 0.001),
@@ -54,6 +58,8 @@ def test_by_hand() -> None:
         2 / 50,
         1 / 20,
         np.log(2 / (10 + 1 + 2**-0.5)),  # one click, and one more, of 10 items looked at and this page
+        4 * points[which] @ VECTORS[2],
+        np.log(mass[which] + 0.1),
         0.0,
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-5)

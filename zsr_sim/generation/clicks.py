@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zsr_sim.envs.tables import F32
-from zsr_sim.generation.evidence import N_EVIDENCE
+from zsr_sim.generation.evidence import N_EVIDENCE, NEAREST_INTEREST
 from zsr_sim.generation.index import clusters
 
-_HIDDEN = 64
+_HIDDEN = 32
 _SUBJECTS = 32
 _SHARP = 10.0  # logits by which an item falls into a subject, per unit of cosine, before anything is learned
+_LEAST_SCALE = 0.1  # of a number of the evidence that the first pages have in common
 _MEMORY = 2.2  # log-odds of the share of a click that a page leaves, likewise: 0.9
 _PRIOR = 4.0  # clicks that an item is taken to have had, as many as were expected
 _FORGET = 0.98  # share of an item's clicks that still count after an update
@@ -58,11 +59,14 @@ class ClickModel(nn.Module):
     j ** -decay (Richardson, Dominowska and Ragno 2007), decay learned.
 
     The last number of the evidence is the model's own: how much of what was clicked in this visit, which fades by the
-    page, was of the item's subjects. vectors: float32 (n_items, d), of the catalogue that it is for.
+    page, was of the item's subjects. The others are read as (evidence - centre) / scale, mean and standard deviation of
+    the first pages. vectors: float32 (n_items, d), of the catalogue that it is for.
     """
 
     clicks: Tensor
     expected: Tensor
+    centre: Tensor
+    scale: Tensor
     vectors: Tensor
 
     def __init__(self, vectors: F32) -> None:
@@ -77,11 +81,13 @@ class ClickModel(nn.Module):
         self.decay = nn.Parameter(torch.tensor(0.0))
         self.register_buffer("clicks", torch.zeros(n_items))
         self.register_buffer("expected", torch.zeros(n_items))
-        with torch.no_grad():  # before it has learned it goes by the history's narrow evidence alone
+        self.register_buffer("centre", torch.zeros(N_EVIDENCE))
+        self.register_buffer("scale", torch.ones(N_EVIDENCE))
+        with torch.no_grad():  # before it has learned it goes by the nearest interest alone
             self.score.weight.zero_()
             self.score.bias.fill_(-3.0)
             self.direct.weight.zero_()
-            self.direct.weight[0, 1] = 1.0
+            self.direct.weight[0, NEAREST_INTEREST] = 2.0
             self.subject.bias.zero_()
             if n_items:  # a subject begins where items lie close together
                 centres, _ = clusters(vectors, min(_SUBJECTS, n_items))
@@ -90,8 +96,16 @@ class ClickModel(nn.Module):
 
     def forward(self, evidence: Tensor) -> Tensor:
         """Log-odds (...) by evidence (..., N_EVIDENCE) alone, whatever item it is."""
-        odds: Tensor = self.score(torch.relu(self.hidden(evidence))) + self.direct(evidence)
+        read = (evidence - self.centre) / self.scale
+        odds: Tensor = self.score(torch.relu(self.hidden(read))) + self.direct(read)
         return odds[..., 0]
+
+    @torch.no_grad()
+    def read_as(self, centre: Tensor, scale: Tensor) -> None:
+        """Read evidence as so many `scale` (N_EVIDENCE,) from `centre` from now on, by the same direct weights."""
+        self.centre.copy_(centre)
+        self.direct.weight.mul_(scale / self.scale)
+        self.scale.copy_(scale)
 
     def subjects(self, items: Tensor) -> Tensor:
         """The share of each of these items (...) that is of each subject, (..., k)."""
@@ -122,10 +136,11 @@ class ClickModel(nn.Module):
     @torch.inference_mode()
     def judge(self, slate_size: int) -> Judge:
         """The weights as they are now."""
+        hidden, direct = self.hidden.weight / self.scale, self.direct.weight[0] / self.scale
         parts = (
-            self.hidden.weight.T, self.hidden.bias, self.score.weight[0], self.direct.weight[0], self.score.bias,
-            self.attraction, self.log_looks(slate_size).exp(), self.subjects(torch.arange(len(self.vectors))),
-            torch.sigmoid(self.memory)[None],
+            hidden.T, self.hidden.bias - hidden @ self.centre, self.score.weight[0], direct,
+            self.score.bias - direct @ self.centre, self.attraction, self.log_looks(slate_size).exp(),
+            self.subjects(torch.arange(len(self.vectors))), torch.sigmoid(self.memory)[None],
         )  # fmt: skip
         return Judge(*(np.array(part.numpy(), dtype=np.float32, order="C") for part in parts))
 
@@ -206,6 +221,8 @@ class ClickTrainer:
         """
         order = np.argsort(users, kind="stable")
         new = Shown(evidence[order], pages[order], clicks[order], users[order])
+        if not len(self.latest.users):
+            self.model.read_as(*_spread(evidence))
         self.latest = self.latest.followed_by(new)
         visits = torch.from_numpy(_visits(self.latest.users))  # (n, longest)
         some = -(-_MINIBATCH // visits.shape[1])  # visits in a step
@@ -240,6 +257,14 @@ class ClickTrainer:
         due = torch.sigmoid(model(x)) * model.log_looks(x.shape[1]).exp()  # clicks by the evidence alone
         for total, amounts in ((model.clicks, y), (model.expected, due)):
             total.mul_(_FORGET).index_add_(0, items.ravel(), amounts.ravel())
+
+
+def _spread(evidence: F32) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of evidence (..., N_EVIDENCE); 0 and 1 for the last number, which is not in it."""
+    found = evidence.reshape(-1, N_EVIDENCE).astype(np.float64)
+    centre, scale = found.mean(axis=0), np.maximum(found.std(axis=0), _LEAST_SCALE)
+    centre[-1], scale[-1] = 0.0, 1.0
+    return torch.from_numpy(centre).float(), torch.from_numpy(scale).float()
 
 
 def _visits(users: NDArray[np.int64]) -> NDArray[np.int64]:

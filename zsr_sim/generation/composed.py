@@ -216,7 +216,7 @@ def _compose(
 ) -> None:  # fmt: skip
     """Fill the first pages of items (n, candidates, slate), and judge them all: read, expected."""
     n_items, slate, k = len(vectors), items.shape[2], len(weights)
-    desk, met = make_desk(n_items), np.zeros(n_items, dtype=np.bool_)
+    desk, met = make_desk(n_items, vectors.shape[1]), np.zeros(n_items, dtype=np.bool_)
     told, chances = np.empty(3, dtype=np.float32), np.empty(slate, dtype=np.float32)
     tired = np.empty(judge.subjects.shape[1], dtype=np.float32)
     pool, odds = np.empty(_KEPT, dtype=np.int32), np.empty(_KEPT, dtype=np.float32)
