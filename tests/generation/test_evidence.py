@@ -11,7 +11,6 @@ from tests.generation.waiting import random_retrieval, random_waiting, waiting
 from zsr_sim.encoders.space import unit
 from zsr_sim.envs.observation import Observation
 from zsr_sim.generation.evidence import N_EVIDENCE, Near, clear, evidence, make_desk, weigh
-from zsr_sim.generation.interests import find_interests
 from zsr_sim.generation.retrieval import Retrieval
 
 VECTORS = unit(np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1], [-1, 0], [0, -1]])).astype(np.float32)
@@ -42,9 +41,8 @@ def test_by_hand() -> None:
     found = _read(retrieval, observation, SLATE, [2])[0, 0]
     old, clicked, passed = 0.6, 0.96, 0.8  # cosines of item 2 with items 0, 1 and 3
     wide, narrow = partial(_kernel, 8.0), partial(_kernel, 16.0)
-    points, mass = np.empty((3, 2), dtype=np.float32), np.empty(3, dtype=np.float32)
-    find_interests(VECTORS, np.array([0, 1], dtype=np.int32), np.array([-1, 1], dtype=np.int32), points, mass)
-    which = int(np.argmax(points @ VECTORS[2]))  # the second, around item 1
+    by_clicked = unit((np.exp(3 * (VECTORS[:2] @ VECTORS[1] - 1)) * [1, 1 / 3] @ VECTORS[:2])[None])[0]
+    by_old = unit((np.exp(3 * (VECTORS[:2] @ VECTORS[0] - 1)) * [1, 1 / 3] @ VECTORS[:2])[None])[0]
     expected = [
         np.log(wide(old) + wide(clicked) + 0.01),
         np.log(narrow(old) + narrow(clicked) + 0.001),
@@ -58,8 +56,8 @@ def test_by_hand() -> None:
         2 / 50,
         1 / 20,
         np.log(2 / (10 + 1 + 2**-0.5)),  # one click, and one more, of 10 items looked at and this page
-        4 * points[which] @ VECTORS[2],
-        np.log(mass[which] + 0.1),
+        4 * (by_clicked @ VECTORS[2] + math.log(1 + 1e-4) / 16),  # both are interests for certain
+        np.log(sum(math.exp(6 * (point @ VECTORS[2] - 1)) for point in (by_clicked, by_old)) + 0.001),
         0.0,
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -1,75 +1,85 @@
-"""Interests are found where what was consumed lies densest: by hand, and where they were planted."""
+"""Where interests lie: all triples weighed by Bayes, written down here once more, and interests that were planted."""
 
 import math
+from itertools import combinations
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from zsr_sim.encoders.space import unit
-from zsr_sim.generation.interests import N_INTERESTS, find_interests, nearest_interest
+from zsr_sim.generation.interests import SPOTS, find_interests
 
 Vectors = NDArray[np.float32]
 
 
-def _find(vectors: Vectors, history: list[int], clicked: tuple[int, ...] = ()) -> tuple[Vectors, Vectors]:
-    points = np.ones((N_INTERESTS, vectors.shape[1]), dtype=np.float32)
-    mass, page = np.ones(N_INTERESTS, dtype=np.float32), np.full(len(vectors), -1, dtype=np.int32)
+def _find(
+    vectors: Vectors, history: list[int], clicked: tuple[int, ...] = (), crowd: Vectors | None = None
+) -> tuple[Vectors, Vectors]:
+    points = np.ones((SPOTS, vectors.shape[1]), dtype=np.float32)
+    chances, page = np.ones(SPOTS, dtype=np.float32), np.full(len(vectors), -1, dtype=np.int32)
     page[list(clicked)] = 1
-    find_interests(vectors, np.array(history, dtype=np.int32), page, points, mass)
-    return points, mass
+    if crowd is None:
+        crowd = np.full(len(vectors), 1 / len(vectors), dtype=np.float32)
+    find_interests(vectors, crowd, np.array(history, dtype=np.int32), page, points, chances)
+    return points, chances
 
 
-def _overlap(cosine: float) -> float:
-    return math.exp(3 * (cosine - 1))
+@pytest.mark.parametrize("seed", range(5))
+def test_triples_are_weighed_by_bayes(seed: int) -> None:
+    """Seven items, two of them consumed twice, two clicked in the visit; items near which everybody consumes."""
+    rng = np.random.default_rng(seed)
+    vectors = unit(rng.normal(size=(7, 3))).astype(np.float32)
+    crowd = rng.uniform(0.01, 0.5, 7).astype(np.float32)
+    history, weights = [-1, 0, 1, 2, 3, 4, 5, 6, 0, 1], np.array([2, 2, 1, 1, 1, 1 / 3, 1 / 3])
+    points, chances = _find(vectors, history, (5, 6), crowd)
+    cosines = (vectors @ vectors.T).astype(np.float64)
+    likely = np.exp(16 * (cosines - 1)) / crowd[:, None] + 1e-4
+    triples = list(combinations(range(7), 3))
+    logs = np.array([weights @ np.log(likely[list(three)].sum(axis=0)) for three in triples])
+    posterior = np.exp(logs - logs.max())
+    posterior /= posterior.sum()
+    expected = [sum(p for p, three in zip(posterior, triples, strict=True) if item in three) for item in range(7)]
+    order = np.argsort(-np.exp(16 * (cosines - 1)) @ weights, kind="stable")  # most consumed around it first
+    np.testing.assert_allclose(chances, [*np.array(expected)[order], 0], rtol=1e-3, atol=1e-6)
+    assert chances.sum() == pytest.approx(3, rel=1e-5)
+    means = unit(np.exp(3 * (cosines[order] - 1)) * weights @ vectors)
+    np.testing.assert_allclose(points, [*means, np.zeros(3)], atol=1e-5)
 
 
-def test_two_spots_by_hand() -> None:
-    """Items 0 and 1 are the same, item 2 is at right angles to them and was clicked in the visit."""
-    vectors = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
-    points, mass = _find(vectors, [-1, 0, 2, 1], clicked=(2,))
-    far = _overlap(0.0)
-    np.testing.assert_allclose(mass[0], 3 + 3 + far, rtol=1e-6)  # what was sought counts threefold
-    point = np.array([1.0, 0.0])
-    for _ in range(2):  # the mean by how near each is, and again from there
-        weights = np.array([3 * _overlap(point[0]), 3 * _overlap(point[0]), _overlap(point[1])])
-        point = unit((weights @ vectors)[None])[0]
-    np.testing.assert_allclose(points[0], point, rtol=1e-5)
-    left = np.array([3, 3, 1]) * (1 - np.array([_overlap(point[0])] * 2 + [_overlap(point[1])]))
-    np.testing.assert_allclose(mass[1], left[2] + (left[0] + left[1]) * far, rtol=1e-4)
-    assert points[1, 1] > 0.99
-
-
-def test_one_item_is_one_interest_and_nothing_is_none() -> None:
-    vectors = np.eye(3, dtype=np.float32)
-    points, mass = _find(vectors, [-1, 1])
-    np.testing.assert_allclose(points, [[0, 1, 0], [0, 0, 0], [0, 0, 0]], atol=1e-6)
-    np.testing.assert_allclose(mass, [3, 0, 0], rtol=1e-6)
+def test_up_to_three_items_are_interests_and_nothing_is_none() -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    points, chances = _find(vectors, [-1, 1, 1])
+    np.testing.assert_allclose(points[:2], [[0, 1, 0, 0], [0, 0, 0, 0]], atol=1e-6)
+    np.testing.assert_array_equal(chances, [1] + [0] * (SPOTS - 1))
     for nobody in ([-1, -1], []):
-        points, mass = _find(vectors, nobody)
+        points, chances = _find(vectors, nobody)
         assert not points.any()
-        assert not mass.any()
+        assert not chances.any()
 
 
 def test_interests_that_were_planted_are_found() -> None:
-    """200 users of three interests each, at random in 32 dimensions: 5 items around each, and 3 from anywhere."""
+    """200 users of three interests each, at random in 32 dimensions: 4 items around each, and 3 from anywhere."""
     rng, d = np.random.default_rng(0), 32
     cosines, by_mean = [], []
     for _ in range(200):
         planted = unit(rng.normal(size=(3, d)))
-        around = unit(planted[:, None] + 0.6 * rng.normal(size=(3, 5, d)) / math.sqrt(d))
+        around = unit(planted[:, None] + 0.6 * rng.normal(size=(3, 4, d)) / math.sqrt(d))
         vectors = np.concatenate([around.reshape(-1, d), unit(rng.normal(size=(3, d)))]).astype(np.float32)
-        points, mass = _find(vectors, rng.permutation(len(vectors)).tolist())
-        np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, rtol=1e-5)
-        assert (np.diff(mass) <= 0).all()
-        cosines.append((planted @ points.T).max(axis=1))
+        points, chances = _find(vectors, rng.permutation(len(vectors)).tolist())
+        likeliest = points[np.argsort(-chances, kind="stable")[:3]]
+        cosines.append((planted @ likeliest.T).max(axis=1))
         by_mean.append(planted @ unit(vectors.mean(axis=0)[None])[0])
-    assert np.mean(cosines) > 0.9
-    assert np.quantile(cosines, 0.05) > 0.75
+    assert np.mean(cosines) > 0.85
+    assert np.quantile(cosines, 0.1) > 0.8
     assert np.mean(by_mean) < 0.65  # one mean is near none of them
 
 
-def test_the_nearest_interest() -> None:
-    points = np.array([[1, 0], [0, 1], [0, 0]], dtype=np.float32)
-    cosine, which = nearest_interest(np.array([0.6, 0.8], dtype=np.float32), points)
-    assert which == 1
-    np.testing.assert_allclose(cosine, 0.8, rtol=1e-6)
+def test_what_everybody_consumes_says_little() -> None:
+    """Of four items at right angles, each consumed once, the one in a crowd is the least likely interest."""
+    vectors, crowd = np.eye(4, dtype=np.float32), np.array([0.01, 0.01, 0.01, 0.3], dtype=np.float32)
+    _, chances = _find(vectors, [0, 1, 2, 3], (), crowd)
+    assert chances[3] < 0.1 < 0.9 < chances[:3].min()
+    likely = np.where(np.eye(4) > 0, 1.0, math.exp(-16)) / crowd[:, None] + 1e-4
+    joint = [likely[[k for k in range(4) if k != out]].sum(axis=0).prod() for out in range(4)]  # without item `out`
+    np.testing.assert_allclose(chances[3], 1 - joint[3] / sum(joint), rtol=1e-3)

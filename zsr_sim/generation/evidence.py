@@ -15,22 +15,23 @@ from numpy.typing import NDArray
 
 from zsr_sim.compiled import law
 from zsr_sim.envs.tables import F32, I32
-from zsr_sim.generation.interests import N_INTERESTS, find_interests, nearest_interest
+from zsr_sim.generation.interests import SHARPNESS, SPOTS, cosine, find_interests
 from zsr_sim.generation.retrieval import Retrieval
 
 WIDE, NARROW = 8.0, 16.0  # exp(sharpness * (cosine - 0.7)) is what an item adds to the evidence for a neighbour
 N_EVIDENCE = 15
 """Log of what the history adds up to (wide, narrow, narrow with memory 0.9 an item), the nearest cosine; what was
 clicked in this visit (memory 0.9 a page) and just now (0.6); log of what was passed over (wide, narrow); appeal;
-length of the history, pages so far, log of the user's click rate in this visit; the cosine with the nearest of the
-user's interests, log of how much was consumed around that; how tired the user is of the item's subjects, which the
-click model says."""
+length of the history, pages so far, log of the user's click rate in this visit; the cosine with the nearest of what
+are likely interests, log of what all of them add up to; how tired the user is of the item's subjects, which the click
+model says."""
 NEAREST_INTEREST = 12
 """Of these, the number that says most before anything is learned."""
 _SUMS = 8  # of these, those that are summed up over what the user met
 _CENTRE = 0.7
 _PAST, _NOW = 0.9, 0.6  # memory of a page
 _WHOLE = 4096  # items of a catalogue that is cleared faster as a whole than item by item
+_FLOOR, _FAR = 1e-4, 6.0  # of an interest's chance; sharpness of what interests add up to
 _LONGEST, _PAGES, _USUAL = 50.0, 20.0, 10.0
 
 
@@ -38,13 +39,15 @@ class Near(NamedTuple):
     """The items as the evidence reads them.
 
     vectors: float32 (n, d). neighbours: int32 (n, m), the nearest items of each. kernels: float32 (n, m, 3), their
-    cosine, and what each adds to the evidence, wide and narrow. appeal: float32 (n,), 0 .. 1. looks: float32 (slate,),
-    at how many of 1 pages a user is taken to look at a position.
+    cosine, and what each adds to the evidence, wide and narrow. crowd: float32 (n,), how much of what anybody consumes
+    lies near each (`find_interests`). appeal: float32 (n,), 0 .. 1. looks: float32 (slate,), at how many of 1 pages a
+    user is taken to look at a position.
     """
 
     vectors: F32
     neighbours: I32
     kernels: F32
+    crowd: F32
     appeal: F32
     looks: F32
 
@@ -55,9 +58,14 @@ class Near(NamedTuple):
         cosines = np.empty(known.shape, dtype=np.float32)
         for column in range(known.shape[1]):  # one at a time: all together are m times the catalogue
             cosines[:, column] = np.einsum("nd,nd->n", retrieval.vectors, retrieval.vectors[known[:, column]])
+        shares = (1.0 + retrieval.popularity) / (1.0 + retrieval.popularity).sum()
+        crowd = shares + (shares[known] * np.exp(SHARPNESS * (cosines - 1.0))).sum(axis=1)
         kernels = np.stack([cosines, *(np.exp(s * (cosines - _CENTRE)) for s in (WIDE, NARROW))], axis=2)
         looks = 1.0 / np.sqrt(1.0 + np.arange(slate_size))
-        return cls(retrieval.vectors, known, kernels.astype(np.float32), retrieval.appeal, looks.astype(np.float32))
+        return cls(
+            retrieval.vectors, known, kernels.astype(np.float32), crowd.astype(np.float32), retrieval.appeal,
+            looks.astype(np.float32),
+        )  # fmt: skip
 
 
 class Desk(NamedTuple):
@@ -65,8 +73,8 @@ class Desk(NamedTuple):
 
     sums: float32 (n, 8). page: int32 (n,), pages since an item was shown, from 1, or -1 where it was consumed before;
     place: int32 (n,), its position, from 1, or 0 once it is known to have been clicked. touched: int32 (n,), neighbours
-    of the history, each once, and whether an item is among them: `met`, bool (n,). points: float32 (N_INTERESTS, d),
-    and mass: float32 (N_INTERESTS,), the user's interests.
+    of the history, each once, and whether an item is among them: `met`, bool (n,). points: float32 (SPOTS, d), and
+    chances: float32 (SPOTS,): where the user's interests lie, and how likely.
     """
 
     sums: F32
@@ -75,16 +83,16 @@ class Desk(NamedTuple):
     touched: I32
     met: NDArray[np.bool_]
     points: F32
-    mass: F32
+    chances: F32
 
 
 @law
 def make_desk(n: int, d: int) -> Desk:
     """For a catalogue of n items of d dimensions."""
     sums, met = np.zeros((n, _SUMS), dtype=np.float32), np.zeros(n, dtype=np.bool_)
-    points, mass = np.zeros((N_INTERESTS, d), dtype=np.float32), np.zeros(N_INTERESTS, dtype=np.float32)
+    points, chances = np.zeros((SPOTS, d), dtype=np.float32), np.zeros(SPOTS, dtype=np.float32)
     page, place, touched = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int32)
-    return Desk(sums, page, place, touched, met, points, mass)
+    return Desk(sums, page, place, touched, met, points, chances)
 
 
 @law
@@ -137,7 +145,7 @@ def weigh(near: Near, history: I32, shown: I32, step: int, desk: Desk, told: F32
     looked = 0.0
     for j in range(slate):
         looked += near.looks[j]
-    find_interests(near.vectors, history, desk.page, desk.points, desk.mass)
+    find_interests(near.vectors, near.crowd, history, desk.page, desk.points, desk.chances)
     told[0], told[1] = consumed / _LONGEST, min(step / _PAGES, 1.0)
     told[2] = math.log((1.0 + clicked) / (_USUAL + step * looked))
     return count
@@ -183,8 +191,19 @@ def evidence(near: Near, items: I32, desk: Desk, told: F32, out: F32) -> None:
         out[t, 8] = near.appeal[item]
         for k in range(3):
             out[t, 9 + k] = told[k]
-        cosine, which = nearest_interest(near.vectors[item], desk.points)
-        out[t, NEAREST_INTEREST], out[t, 13] = 4.0 * cosine, math.log(desk.mass[which] + 0.1)
+        out[t, NEAREST_INTEREST], out[t, NEAREST_INTEREST + 1] = _compare(near.vectors[item], desk)
+
+
+@law
+def _compare(vector: F32, desk: Desk) -> tuple[float, float]:
+    """Cosine of an item with the nearest interest, less where that is unlikely, and the log of what all add up to."""
+    best, total = 0.0, 0.0
+    for k in range(SPOTS):
+        if desk.chances[k] > 0.0:
+            near = cosine(vector, desk.points[k])
+            best = max(best, near + math.log(desk.chances[k] + _FLOOR) / SHARPNESS)
+            total += desk.chances[k] * math.exp(_FAR * (near - 1.0))
+    return 4.0 * best, math.log(total + 0.001)
 
 
 @law
