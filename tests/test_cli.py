@@ -257,6 +257,10 @@ BAD = {
         ["--agents", "random", "broken_agent:Broken"],
         r"agent broken_agent:Broken, user 0, page 1 of the visit: its sl",
     ),
+    "broken agents": (
+        ["--agents", "random", "broken_agent:Broken", "broken_agent:Broken"],
+        r"agent broken_agent:Broken, user 0, page 1 .* expected; agent broken_agent:Broken#2, user 0, page 1",
+    ),
     "unknown setting": (
         ["--set", "agent.learnin_rate=1"],
         "unknown setting 'agent.learnin_rate'.*'agent.learning_rate'",

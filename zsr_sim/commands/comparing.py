@@ -167,7 +167,8 @@ def _ready(
 ) -> tuple[dict[str, CheckedAgent], dict[str, AgentError]]:
     """The agents that need no training, tried on two users, and those that failed them already.
 
-    Raises AgentError where the baseline is among these, or nobody would be left beside it.
+    Raises AgentError where the baseline is among these, InputError, which tells of each, where nobody would be left
+    beside it.
     """
     ready, failed = {}, {}
     for arm, spec in arms.items():
@@ -177,8 +178,10 @@ def _ready(
             ready[arm] = probed(checked(arm, spec.make(scene, settings), scene), scene)
         except AgentError as error:
             failed[arm] = error
-            if arm == baseline or len(arms) - len(failed) < 2:
+            if arm == baseline:
                 raise
+            if len(arms) - len(failed) < 2:
+                raise InputError("; ".join(map(str, failed.values()))) from error
     return ready, failed
 
 
