@@ -1,7 +1,7 @@
 """What a strategy is to everything else: it answers a batch of observations with a page for each user.
 
-`Agent` is all that a strategy must be. What it may offer beside it are protocols, too, and found out with `isinstance`:
-`Scoring` and `Explaining` here, `SeesState` in `zsr_sim.envs.visits`.
+`Agent` is all that a strategy must be. What it may offer beside it are protocols, too: `Scoring` and `Explaining` here,
+`SeesState` in `zsr_sim.envs.visits`, and `Learning` in `zsr_sim.agents.lesson`, of a class that is trained.
 """
 
 from __future__ import annotations

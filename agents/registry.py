@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from zsr_sim.agents.baselines import Popularity, Random, Recency, freshness_of
 from zsr_sim.agents.bayes import Bayes, Votes
 from zsr_sim.agents.oracle import OracleMyopic, OraclePlanner
-from zsr_sim.agents.protocol import Agent, AgentError, CheckedAgent, told
+from zsr_sim.agents.protocol import Agent, CheckedAgent
 from zsr_sim.agents.remote import SCHEMES, Remote
 from zsr_sim.agents.similarity import Similarity
 from zsr_sim.config import Settings, with_options
@@ -22,6 +18,7 @@ from zsr_sim.encoders.words import Words
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.experiment import Scene
 from zsr_sim.learning import STABLE_BASELINES, learners, load_trained, train_strategy
+from zsr_sim.own_agents import is_own, learns, make_own, own_class
 from zsr_sim.progress import OnProgress
 from zsr_sim.runs import CHECKPOINTS, MANIFEST
 
@@ -99,7 +96,7 @@ READY = {
 OTHER_WAYS = {
     "NAME?SETTING=VALUE": ("a named one with settings of its own, such as similarity?words=0.8", "what the name needs"),
     "module:Class": (
-        "a class of your own, importable from the current folder (zsr_sim.agents.protocol)", "what it asks for"
+        "a class of your own in the current folder (zsr_sim.agents.protocol; lesson, where it learns)", "what it says"
     ),
     "http://HOST:PORT": ("a recommender in another process or language (zsr_sim.agents.remote)", "what it asks for"),
     "runs/NAME": ("the strategy that a run folder holds, trained", "the run folder"),
@@ -165,14 +162,9 @@ def find_agent(spec: str) -> AgentSpec:
     folder = Path(spec)
     if spec and folder.is_dir():
         return _trained(folder)
-    module, colon, name = spec.partition(":")
-    if (
-        colon
-        and module.replace(".", "").isidentifier()
-        and name.isidentifier()
-        and not spec.startswith(STABLE_BASELINES)
-    ):
-        return _own_class(module, name)
+    if is_own(spec) and not spec.startswith(STABLE_BASELINES):
+        kind = own_class(spec)
+        return AgentSpec(spec, None if learns(kind) else lambda scene, _: make_own(spec, kind, scene))
     known = known_agents()
     hint = "; no such folder" if "/" in spec else nearest(spec, known)
     raise InputError(f"unknown agent {spec!r}{hint}\nknown: {', '.join(known)}")
@@ -206,47 +198,3 @@ def _trained(folder: Path) -> AgentSpec:
         example = f"such as {folder.name}/{CHECKPOINTS}/{names[0]}" if names else "train an agent into it first"
         raise InputError(f"agent {folder.name}: the run has {found}{example}")
     return AgentSpec(folder.name, lambda scene, _: load_trained(folder, names[0], scene))
-
-
-def _own_class(module_name: str, class_name: str) -> AgentSpec:
-    spec = f"{module_name}:{class_name}"
-    here = str(Path.cwd())
-    if here not in sys.path:  # a command's path begins with the script's folder; a person's module lies beside them
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(f"agent {spec}: {error}; looked in {here} and among the installed packages") from error
-    except (Exception, SystemExit) as error:  # a module may do anything
-        raise InputError(f"agent {spec}: {module_name} cannot be imported: {told(error)}") from error
-    kind = _class(spec, module, class_name)
-    _require_shape(spec, class_name, kind)
-
-    def make(scene: Scene, _: Settings) -> Agent:
-        try:
-            agent: Agent = kind(retrieval=scene.retrieval, slate_size=scene.world.slate_size)
-        except (Exception, SystemExit) as error:  # a person's own code may do anything
-            raise AgentError(spec, f"it cannot be made: {told(error)}") from error
-        return agent
-
-    return AgentSpec(spec, make)
-
-
-def _class(spec: str, module: ModuleType, name: str) -> Any:
-    kind = getattr(module, name, None)
-    if not inspect.isclass(kind):
-        classes = [known for known, value in vars(module).items() if inspect.isclass(value)]
-        hint = nearest(name, classes) or f"; it has {', '.join(classes) or 'no class'}"
-        raise InputError(f"agent {spec}: module {module.__name__} has no class {name!r}{hint}")
-    return kind
-
-
-def _require_shape(spec: str, name: str, kind: Any) -> None:
-    if not callable(getattr(kind, "act", None)):
-        raise InputError(f"agent {spec}: the class has no method act(self, observation) (zsr_sim.agents.protocol)")
-    try:
-        inspect.signature(kind).bind(retrieval=None, slate_size=1)
-    except TypeError as error:
-        raise InputError(
-            f"agent {spec}: cannot be constructed as {name}(retrieval=..., slate_size=...) ({error})"
-        ) from None

@@ -18,6 +18,7 @@ SMALL = [
     *("agent.updates=2", "agent.users=16", "generator.likelihood_steps=4", "generator.adversarial_steps=1"),
     "world.horizon=3",
 ]
+OWN = {"my_strategy": "HalfAndHalf", "my_learner": "Direction"}  # classes of the README, and where it has them saved
 IN_CI = ("pip install -c constraints.txt . && zsr-sim demo", 'pip install -c constraints.txt ".[test]" && pytest')
 
 
@@ -31,12 +32,13 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of a person's own: data, and the strategy of the README."""
+    """A folder of a person's own: data, and the strategies of the README."""
     home = tmp_path_factory.mktemp("home")
     write_items(home / "my-data")
     write_log(home / "my-data")
-    (own,) = (block for block in blocks("python") if "class HalfAndHalf" in block)
-    (home / "my_strategy.py").write_text(own, encoding="utf-8")
+    for module, name in OWN.items():
+        (own,) = (block for block in blocks("python") if f"class {name}" in block)
+        (home / f"{module}.py").write_text(own, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setattr(sys, "path", [path for path in sys.path if path])
@@ -76,7 +78,7 @@ def test_command_runs(line: str) -> None:
         assert ("report.html" in written) == (line.split()[1] in ("train", "compare"))
 
 
-@pytest.mark.parametrize("code", [block for block in blocks("python") if "class HalfAndHalf" not in block])
+@pytest.mark.parametrize("code", [block for block in blocks("python") if "\nclass " not in block])
 def test_python_runs(code: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     assert re.fullmatch(r"\d+ clicks in this visit\n|\d\.\d+\n", capsys.readouterr().out)

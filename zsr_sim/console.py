@@ -142,7 +142,7 @@ def policy_words(first: dict[str, float], now: dict[str, float]) -> str:
 
 def log_words(first: dict[str, float], now: dict[str, float]) -> str:
     """How learning from a log gets on: "loss 0.93 -> 0.41, NDCG at 10 of held-out users 0.113"."""
-    words = f"loss {first['loss']:.2f} -> {now['loss']:.2f}"
+    words = f"loss {first['loss']:.2f} -> {now['loss']:.2f}" if "loss" in now else "learned"
     return words + (f", NDCG at 10 of held-out users {now['ndcg']:.3f}" if "ndcg" in now else "")
 
 

@@ -41,6 +41,7 @@ from zsr_sim.generation.sequences import Sequences, continuations, last_pages, s
 from zsr_sim.generation.training import GanTrainer
 from zsr_sim.log_learners import LOG_LEARNERS
 from zsr_sim.loop_learners import LOOP_LEARNERS, restore_top_k, train_top_k
+from zsr_sim.own_agents import own_learner
 from zsr_sim.progress import Keeps, OnProgress, Progress, run_updates, under
 from zsr_sim.runs import load_checkpoint
 from zsr_sim.trained import Learner, Trained, facts, item_keys, kept, space_tensors
@@ -68,6 +69,12 @@ def learners() -> dict[str, Learner]:
     } | LOG_LEARNERS | LOOP_LEARNERS | sb3  # fmt: skip
 
 
+def learner_of(name: str) -> Learner:
+    """One of `learners`, or how a class of a person's own learns, `module:Class` (`own_learner`)."""
+    known = learners()
+    return known[name] if name in known else own_learner(name)
+
+
 def _stable_baselines(algorithm: str) -> Learner:
     def train(scene: Scene, settings: Settings, seed: int, report: OnProgress, _: Progress) -> Trained:
         return train_stable_baselines(algorithm, scene, settings, seed, report)
@@ -86,14 +93,16 @@ def _require_environment(algorithm: str, settings: Settings) -> None:
 
 def count_phases(name: str, settings: Settings) -> int:
     """How many phases the training of this strategy has."""
-    return learners()[name].phases(settings)
+    return learner_of(name).phases(settings)
 
 
 def train_strategy(
     name: str, scene: Scene, settings: Settings, seed: int, on_progress: OnProgress | None = None,
     progress: Progress | None = None,
 ) -> Trained:  # fmt: skip
-    """Train one of `learners`. All randomness comes from `seed`; `on_progress` is told of every update.
+    """Train one of `learners`, or a class of a person's own.
+
+    All randomness comes from `seed`; `on_progress` is told of every update.
 
     progress: how far an earlier training of the same came, and where this one is kept: it ends with the same numbers
     as one that was never stopped. What does not learn in updates of its own (sb3, learners from a log) begins again.
@@ -101,12 +110,12 @@ def train_strategy(
     Raises InputError where settings or scene do not allow it (`require_trainable`).
     """
     require_trainable(name, scene, settings)
-    return learners()[name].train(scene, settings, seed, on_progress or _tell_nobody, progress or Progress())
+    return learner_of(name).train(scene, settings, seed, on_progress or _tell_nobody, progress or Progress())
 
 
 def require_trainable(name: str, scene: Scene, settings: Settings) -> None:
     """Raise InputError where training in this scene with these settings cannot begin; costs next to nothing."""
-    learners()[name].require(scene, settings)
+    learner_of(name).require(scene, settings)
 
 
 def _require_policy_gradient(scene: Scene, settings: Settings) -> None:
@@ -311,7 +320,7 @@ def load_trained(folder: Path, name: str, scene: Scene) -> Agent:
         if "features" in meta:
             scene = scene.told(FeatureSpace.restore(under("features", tensors), meta["features"]))
         scene = scene.reading(settings.history, under("history", tensors))
-        return learners()[meta["kind"]].restore(tensors, meta, settings, scene)
+        return learner_of(meta["kind"]).restore(tensors, meta, settings, scene)
     except (KeyError, ValidationError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{where} does not fit this version of zsr-sim ({reason}); train it again") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from zsr_sim.experiment import Scene
 from zsr_sim.learning import POLICY_GRADIENT, count_phases, require_trainable
 from zsr_sim.other_worlds import agents_in, other_users
 from zsr_sim.runs import RESULTS, WALKS, Run, require_free
+from zsr_sim.trained import Trained
 
 DEMO_BASELINE = "similarity"
 DEMO_AGENTS = ("random", DEMO_BASELINE, POLICY_GRADIENT, "popularity")
@@ -80,8 +81,11 @@ def compare(job: Job, agents: Sequence[str], out: Path | None, screen: Screen, m
     steps = sum(count_phases(name, settings) for name in to_train) + 1 + bool(manner.worlds) + bool(manner.reality)
     with Run.create(out, job.command, settings, [job.seed], described(scene)) as run:
         with Phases(screen, steps) as phases:
-            trained, training = _train_all(to_train, scene, settings, job.seed, run, phases)
-            ready |= {arm: checked(arm, trained[spec.label].agent, scene) for arm, spec in arms.items() if spec.learns}
+            trained, training, untrained = _train_all(to_train, scene, settings, job.seed, run, phases)
+            learned = {arm: trained[spec.label] for arm, spec in arms.items() if spec.label in trained}
+            ready |= {arm: checked(arm, own.agent, scene) for arm, own in learned.items()}
+            failed |= {arm: untrained[spec.label] for arm, spec in arms.items() if spec.label in untrained}
+            _require_two(ready, baseline, failed)
             ready = {arm: ready[arm] for arm in arms if arm in ready}  # in the order in which they were named
             trial = Trial(scene.world, scene.test, ready, baseline, job, settings.world.horizon)
             trial.failed |= failed
@@ -91,7 +95,7 @@ def compare(job: Job, agents: Sequence[str], out: Path | None, screen: Screen, m
         results |= {"training": training}
         run.write_json(RESULTS, results)
         run.write_json(WALKS, trial.walks(scene.dataset.catalogue.titles))
-        curves = reward_curves(run, scene, settings, job.seed, to_train)
+        curves = reward_curves(run, scene, settings, job.seed, to_train, untrained)
     told = [c["candidate"] for c in results["comparisons"]] if manner.told is None else manner.told
     return conclude(out, results, curves, [name for name in told if name not in results["failed"]], scene, screen)
 
@@ -178,11 +182,16 @@ def _ready(
             ready[arm] = probed(checked(arm, spec.make(scene, settings), scene), scene)
         except AgentError as error:
             failed[arm] = error
-            if arm == baseline:
-                raise
-            if len(arms) - len(failed) < 2:
-                raise InputError("; ".join(map(str, failed.values()))) from error
+            _require_two([other for other in arms if other not in failed], baseline, failed)
     return ready, failed
+
+
+def _require_two(left: Collection[str], baseline: str, failed: Mapping[str, AgentError]) -> None:
+    """Raise the AgentError of the baseline, or InputError, which tells of each, where nobody is left beside it."""
+    if baseline in failed:
+        raise failed[baseline]
+    if failed and len(left) < 2:
+        raise InputError("; ".join(map(str, failed.values())))
 
 
 def _failure(error: AgentError) -> dict[str, Any]:
@@ -191,16 +200,20 @@ def _failure(error: AgentError) -> dict[str, Any]:
 
 def _train_all(
     names: Sequence[str], scene: Scene, settings: Settings, seed: int, run: Run, phases: Phases
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Each agent that learns, trained and saved, and the figures that its training ended with."""
-    trained, training = {}, {}
+) -> tuple[dict[str, Trained], dict[str, Any], dict[str, AgentError]]:
+    """Each agent that learns, trained and saved, the figures that its training ended with, and those that failed."""
+    trained, training, failed = {}, {}, {}
     for name in names:
         kind = "" if len(names) == 1 else f", {name}"
-        trained[name] = train_into(name, scene, settings, seed, run, phases, kind, kind)
+        try:
+            trained[name] = train_into(name, scene, settings, seed, run, phases, kind, kind)
+        except AgentError as error:
+            failed[name] = error
+            continue
         folder = f"seed-{seed}" if len(names) == 1 else f"{name.replace(':', '-')}-seed-{seed}"
         trained[name].save(run, folder)
         training[name] = {str(seed): trained[name].final_figures()}
-    return trained, training
+    return trained, training, failed
 
 
 def _compare_folder(data: str) -> Path:

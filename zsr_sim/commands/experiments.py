@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from zsr_sim.errors import InputError
 from zsr_sim.evaluation.findings import findings, remarks
 from zsr_sim.evaluation.verdict import verdict_sentence
 from zsr_sim.experiment import Scene, fingerprint, make_scene
-from zsr_sim.learning import POLICY_GRADIENT, count_phases, learners, require_trainable, train_strategy
+from zsr_sim.learning import POLICY_GRADIENT, count_phases, learner_of, learners, require_trainable, train_strategy
 from zsr_sim.progress import Progress
 from zsr_sim.reporting.figures import reward_curve
 from zsr_sim.reporting.page import write_report
@@ -78,7 +78,10 @@ def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen,
         require_free(out)
     settings = job.settings()
     if not find_agent(agent).learns:
-        raise InputError(f"agent {agent!r} has nothing to learn; train takes {', '.join(learners())}")
+        known = ", ".join(learners())
+        raise InputError(
+            f"agent {agent!r} has nothing to learn; train takes {known}, and classes of your own that learn"
+        )
     if len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds {' '.join(map(str, seeds))}: a seed occurs twice; give different ones")
     scene = open_scene(job, settings, screen)
@@ -169,9 +172,11 @@ def progress_of(run: Run, agent: str, seed: int) -> Progress:
     return Progress(partial(run.save_progress, name), *found)
 
 
-def reward_curves(run: Run, scene: Scene, settings: Settings, seed: int, names: Sequence[str]) -> list[Path]:
+def reward_curves(
+    run: Run, scene: Scene, settings: Settings, seed: int, names: Sequence[str], failed: Collection[str] = ()
+) -> list[Path]:
     """A curve for each agent that learned in the loop, beside what the baselines earn from the same kind of users."""
-    in_the_loop = [name for name in names if learners()[name].in_the_loop]
+    in_the_loop = [name for name in names if name not in failed and learner_of(name).in_the_loop]
     if not in_the_loop:
         return []
     ids = np.arange(CURVE_USERS, dtype=np.int64)

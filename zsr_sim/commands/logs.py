@@ -24,7 +24,7 @@ from zsr_sim.errors import InputError
 from zsr_sim.evaluation.estimates import estimate_mean
 from zsr_sim.evaluation.off_policy.record import Recording, histories_frame, impressions_frame, record
 from zsr_sim.experiment import Scene, fingerprint, make_scene
-from zsr_sim.learning import learners
+from zsr_sim.learning import learner_of
 from zsr_sim.log_files import companion, histories_path
 from zsr_sim.runs import require_file, write_whole
 
@@ -102,7 +102,7 @@ def ready(name: str, scene: Scene, settings: Settings, seed: int) -> CheckedAgen
     Raises InputError for an unknown agent and for one that has to be trained in the loop first.
     """
     spec = find_agent(name)
-    if spec.learns and learners()[spec.label].in_the_loop:
+    if spec.learns and learner_of(spec.label).in_the_loop:
         raise InputError(
             f"{name} has to be trained first: zsr-sim train --agent {name} --out runs/NAME, then name that run folder"
         )

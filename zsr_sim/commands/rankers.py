@@ -13,7 +13,7 @@ from zsr_sim.agents.protocol import CheckedAgent
 from zsr_sim.agents.registry import checked, find_agent
 from zsr_sim.config import Settings
 from zsr_sim.experiment import Scene, fingerprint
-from zsr_sim.learning import learners
+from zsr_sim.learning import learner_of
 from zsr_sim.progress import OnProgress
 from zsr_sim.runs import CHECKPOINTS, read_manifest
 
@@ -54,7 +54,7 @@ def find_ranker(name: str) -> Ranker:
     if name in PEERS:
         return Ranker(name, partial(_learn_peer, name), id_based=True)
     spec = find_agent(name)
-    in_the_loop = spec.learns and learners()[spec.label].in_the_loop
+    in_the_loop = spec.learns and learner_of(spec.label).in_the_loop
     return Ranker(spec.label, spec.build, _run_folder(name), in_the_loop=in_the_loop)
 
 

@@ -61,7 +61,7 @@ def evaluate_strategies(question: Question, out: Path, screen: Screen) -> dict[s
     with Phases(screen) as phases:
         for world, own in settings.items():
             scene = make_scene(question.data, own.world, question.encoder, phases.encoding).reading(own.history)
-            for name in set(names) & set(learners()):
+            for name in (name for name in names if find_agent(name).learns):
                 require_trainable(name, scene, _settings(name, question, world))
             scenes[world] = scene
     first = scenes[question.worlds[0]]
