@@ -130,7 +130,7 @@ def test_training_says_what_it_does(trained: Result) -> None:
         ),
     ]
     assert "50 users, the same luck for every strategy" in trained.stdout
-    assert [line.split(" for ")[-1].split(".")[0] for line in lines if line.startswith("Verdict: inconc")] in (
+    assert [line.split(" for ")[1].split(".")[0] for line in lines if line.startswith("Verdict: inconc")] in (
         ["policy-gradient, seed 0", "policy-gradient, seed 1"],
         ["policy-gradient, seed 0"],
         ["policy-gradient, seed 1"],

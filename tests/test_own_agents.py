@@ -92,6 +92,27 @@ class Secretive(Counts):
         return {"counts": self.counts}, {"retrieval": self.retrieval}
 
 
+class Step(Counts):
+    def learn(self, lesson):
+        lesson.play(self)
+        return {"step": 1.0}
+
+
+class Complex(FromTheLog):
+    def checkpoint(self):
+        return {"counts": self.counts * 1j}, {}
+
+
+class Silent(FromTheLog):
+    def checkpoint(self):
+        return None
+
+
+class Unable(FromTheLog):
+    def restore(self, tensors, facts):
+        self.counts = tensors["weights"]
+
+
 class Forgetful:
     needs = "the loop"
 
@@ -186,6 +207,15 @@ def test_a_comparison_goes_on_without_one_that_cannot_learn(place: Path) -> None
     assert [c["candidate"] for c in results["comparisons"]] == ["learning_agents:Counts"]
     said = invoke("compare", "--data", "data", "--agents", *agents[:2], "--users", "24", "--out", "runs/no", code=2)
     assert "no weights" in said
+    invoke("compare", "--data", "data", "--agents", *agents[1:], "--users", "24", "--out", "runs/base", code=2)
+    assert not (place / "runs/base/checkpoints").exists()  # without the baseline nobody else is trained
+
+
+def test_a_run_is_not_gone_on_with_by_another_agent(place: Path) -> None:
+    start = ("train", "--data", "data", "--users", "24", "--out", "runs/begun")
+    invoke(*start, "--agent", "learning_agents:Fails", code=2)
+    said = invoke(*start, "--agent", "learning_agents:FromTheLog", "--resume", code=2)
+    assert "trains another agent (learning_agents:Fails)" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(
@@ -194,7 +224,14 @@ def test_a_comparison_goes_on_without_one_that_cannot_learn(place: Path) -> None
         ("Fails", r"learn\(\) failed: no weights \(OSError in learn, learning_agents.py line \d+\)"),
         ("Idle", r"says that it needs 'the loop, a log', and learn\(\) never called lesson.play"),
         ("Endless", r"learn\(\) gave {'loss': nan}; a dict of finite numbers by name expected"),
-        ("Secretive", r"checkpoint\(\) failed: Object of type Retrieval is not JSON serializable"),
+        (
+            "Secretive",
+            r"checkpoint\(\) gave what cannot be kept: Object of type Retrieval is not JSON serializable; tens",
+        ),
+        ("Step", r"learn\(\) calls figures step, as lines of metrics.jsonl do; other names expected"),
+        ("Complex", r"checkpoint\(\) gave what cannot be kept: .*complex128; tensors or arrays of real numbers"),
+        ("Silent", r"checkpoint\(\) gave NoneType; a tuple of two dicts, tensors and facts, expected"),
+        ("Unable", r"restore\(\) failed: 'weights' \(KeyError in restore, learning_agents.py line \d+\)"),
     ],
 )
 def test_what_goes_wrong_in_learning_is_told(name: str, says: str, scene: Scene) -> None:
@@ -205,6 +242,7 @@ def test_what_goes_wrong_in_learning_is_told(name: str, says: str, scene: Scene)
 @pytest.mark.parametrize(
     ("name", "says"),
     [
+        ("Schön", r"^agent learning_agents:Schön: a folder is called like it; letters from a to z expected"),
         ("Forgetful", r"the class learns, and has no method checkpoint\(\); learn, checkpoint and restore, and needs"),
         ("Vague", r"the class learns, and has needs = 'a miracle'; .* 'a log', 'the loop', 'the loop, a log' expected"),
     ],

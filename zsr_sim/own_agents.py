@@ -7,11 +7,13 @@ import inspect
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -21,6 +23,7 @@ from zsr_sim.config import Settings
 from zsr_sim.errors import InputError, nearest
 from zsr_sim.experiment import Scene
 from zsr_sim.progress import OnProgress, Progress, under
+from zsr_sim.runs import METRIC_KEYS
 from zsr_sim.trained import Learner, Trained, facts, space_tensors
 
 _TO_LEARN = ("learn", "checkpoint", "restore")
@@ -38,6 +41,8 @@ def own_class(spec: str) -> Any:
     Raises InputError where there is none, or one that offers less than `zsr_sim.agents.protocol` asks for.
     """
     module_name, _, class_name = spec.partition(":")
+    if not spec.isascii():
+        raise InputError(f"agent {spec}: a folder is called like it; letters from a to z expected in both names")
     here = str(Path.cwd())
     if here not in sys.path:  # a command's path begins with the script's folder; a person's module lies beside them
         sys.path.insert(0, here)
@@ -87,6 +92,7 @@ def own_learner(spec: str) -> Learner:
         if not in_the_loop:
             report("log", 1, 1, figures)
         meta = facts(spec, scene, settings, seed) | {"agent": known}
+        agent = restore(tensors, meta, settings, scene)  # what is not kept does not act, now or later
         return Trained(agent, tensors | space_tensors(scene), meta, {"policy" if in_the_loop else "log": figures})
 
     def restore(tensors: dict[str, Tensor], meta: dict[str, Any], _: Settings, scene: Scene) -> Agent:
@@ -113,22 +119,34 @@ def _learned(spec: str, agent: Any, lesson: Lesson) -> dict[str, float]:
     )
     if not good:
         raise AgentError(spec, f"learn() gave {str(figures)[:100]}; a dict of finite numbers by name expected")
+    if taken := sorted(set(METRIC_KEYS) & figures.keys()):
+        raise AgentError(
+            spec, f"learn() calls figures {', '.join(taken)}, as lines of metrics.jsonl do; other names expected"
+        )
     return {name: float(value) for name, value in figures.items()}
 
 
 def _checkpoint(spec: str, agent: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What an agent gives to keep, its tensors under "agent."."""
     try:
-        arrays, known = agent.checkpoint()
+        given = agent.checkpoint()
+    except (Exception, SystemExit) as error:
+        raise AgentError(spec, f"checkpoint() failed: {told(error)}") from error
+    if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, Mapping) for part in given)):
+        raise AgentError(
+            spec, f"checkpoint() gave {type(given).__name__}; a tuple of two dicts, tensors and facts, expected"
+        )
+    arrays, known = given
+    try:
         tensors = {
             f"agent.{name}": (value.detach() if isinstance(value, Tensor) else torch.from_numpy(value)).contiguous()
             for name, value in arrays.items()
         }
+        safetensors.torch.save(tensors)  # tried out before a run is written
         return tensors, dict(json.loads(json.dumps(known, allow_nan=False)))
-    except (Exception, SystemExit) as error:
-        raise AgentError(
-            spec, f"checkpoint() failed: {told(error)}; tensors or arrays by name, and facts for JSON, expected"
-        ) from error
+    except Exception as error:
+        expected = "tensors or arrays of real numbers by name, and facts for JSON, expected"
+        raise AgentError(spec, f"checkpoint() gave what cannot be kept: {error}; {expected}") from error
 
 
 def _class(spec: str, module: ModuleType, name: str) -> Any:

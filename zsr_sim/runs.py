@@ -37,7 +37,8 @@ logger = logging.getLogger(__name__)
 
 MANIFEST, METRICS, RESULTS, WALKS = "manifest.json", "metrics.jsonl", "results.json", "walks.json"
 CHECKPOINTS, PROGRESS, _BOARDS = "checkpoints", "progress", "tensorboard"
-_KEYS = ("phase", "seed", "step")  # of every line of metrics.jsonl, before its figures
+METRIC_KEYS = ("phase", "seed", "step")
+"""Of every line of metrics.jsonl, before its figures."""
 
 
 class Run:
@@ -100,7 +101,9 @@ class Run:
         if (folder / METRICS).exists():
             os.truncate(folder / METRICS, max(kept, default=0))
             for row in read_metrics(folder):
-                values = {key: math.nan if value is None else value for key, value in row.items() if key not in _KEYS}
+                values = {
+                    key: math.nan if value is None else value for key, value in row.items() if key not in METRIC_KEYS
+                }
                 run._draw(row["step"], values, row["seed"], row["phase"])
         return run
 
@@ -115,7 +118,7 @@ class Run:
         A figure that is not finite becomes null in metrics.jsonl. Raises ValueError for a figure named phase, seed or
         step.
         """
-        if reserved := set(_KEYS) & figures.keys():
+        if reserved := set(METRIC_KEYS) & figures.keys():
             raise ValueError(f"figures may not be called {sorted(reserved)}: every line has those keys already")
         values = {name: float(value) for name, value in figures.items()}
         line = {"phase": phase, "seed": seed, "step": step}
@@ -284,8 +287,8 @@ def _metrics_row(path: Path, number: int, line: str) -> dict[str, Any]:
         row = json.loads(line)
     except ValueError:
         row = None
-    if not isinstance(row, dict) or not all(key in row for key in _KEYS):
-        expected = f"expected a JSON object with {', '.join(_KEYS)}"
+    if not isinstance(row, dict) or not all(key in row for key in METRIC_KEYS):
+        expected = f"expected a JSON object with {', '.join(METRIC_KEYS)}"
         raise InputError(f"{path}, line {number}: {expected}, found {line[:60]!r}; remove the line")
     return row
 

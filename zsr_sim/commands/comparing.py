@@ -81,10 +81,10 @@ def compare(job: Job, agents: Sequence[str], out: Path | None, screen: Screen, m
     steps = sum(count_phases(name, settings) for name in to_train) + 1 + bool(manner.worlds) + bool(manner.reality)
     with Run.create(out, job.command, settings, [job.seed], described(scene)) as run:
         with Phases(screen, steps) as phases:
-            trained, training, untrained = _train_all(to_train, scene, settings, job.seed, run, phases)
+            trained, training, untrained = _train_all(arms, baseline, scene, settings, job.seed, run, phases)
             learned = {arm: trained[spec.label] for arm, spec in arms.items() if spec.label in trained}
             ready |= {arm: checked(arm, own.agent, scene) for arm, own in learned.items()}
-            failed |= {arm: untrained[spec.label] for arm, spec in arms.items() if spec.label in untrained}
+            failed |= untrained
             _require_two(ready, baseline, failed)
             ready = {arm: ready[arm] for arm in arms if arm in ready}  # in the order in which they were named
             trial = Trial(scene.world, scene.test, ready, baseline, job, settings.world.horizon)
@@ -95,7 +95,7 @@ def compare(job: Job, agents: Sequence[str], out: Path | None, screen: Screen, m
         results |= {"training": training}
         run.write_json(RESULTS, results)
         run.write_json(WALKS, trial.walks(scene.dataset.catalogue.titles))
-        curves = reward_curves(run, scene, settings, job.seed, to_train, untrained)
+        curves = reward_curves(run, scene, settings, job.seed, to_train, set(to_train) - set(trained))
     told = [c["candidate"] for c in results["comparisons"]] if manner.told is None else manner.told
     return conclude(out, results, curves, [name for name in told if name not in results["failed"]], scene, screen)
 
@@ -199,16 +199,23 @@ def _failure(error: AgentError) -> dict[str, Any]:
 
 
 def _train_all(
-    names: Sequence[str], scene: Scene, settings: Settings, seed: int, run: Run, phases: Phases
+    arms: Mapping[str, AgentSpec], baseline: str, scene: Scene, settings: Settings, seed: int, run: Run, phases: Phases
 ) -> tuple[dict[str, Trained], dict[str, Any], dict[str, AgentError]]:
-    """Each agent that learns, trained and saved, the figures that its training ended with, and those that failed."""
-    trained, training, failed = {}, {}, {}
+    """Each agent that learns, trained and saved, the figures that its training ended with, and the arms that failed.
+
+    Raises AgentError at once where the baseline is among these.
+    """
+    names = list(dict.fromkeys(spec.label for spec in arms.values() if spec.learns))
+    trained, training = {}, {}
+    failed: dict[str, AgentError] = {}
     for name in names:
         kind = "" if len(names) == 1 else f", {name}"
         try:
             trained[name] = train_into(name, scene, settings, seed, run, phases, kind, kind)
         except AgentError as error:
-            failed[name] = error
+            failed |= {arm: error for arm, spec in arms.items() if spec.label == name}
+            if baseline in failed:
+                raise
             continue
         folder = f"seed-{seed}" if len(names) == 1 else f"{name.replace(':', '-')}-seed-{seed}"
         trained[name].save(run, folder)

@@ -33,6 +33,7 @@ from zsr_sim.runs import (
     holds_progress,
     holds_run,
     load_checkpoint,
+    read_manifest,
     read_metrics,
     require_free,
 )
@@ -74,7 +75,9 @@ def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen,
     if resume and not holds_run(out):
         screen.line(f"--resume: {out} holds no run yet, so this one begins")
         resume = False
-    if not resume:
+    if resume:
+        _require_same_agent(out, agent)
+    else:
         require_free(out)
     settings = job.settings()
     if not find_agent(agent).learns:
@@ -107,6 +110,15 @@ def train(job: Job, agent: str, seeds: Sequence[int], out: Path, screen: Screen,
         run.write_json(RESULTS, results)
         curves = reward_curves(run, scene, settings, job.seed, [agent])
     return conclude(out, results, curves, [name for name in strategies if name not in TRAIN_BASELINES], scene, screen)
+
+
+def _require_same_agent(out: Path, agent: str) -> None:
+    """Raise InputError where the command that began a run names another agent."""
+    words = read_manifest(out)["command"]
+    named = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--agent"]
+    named += [word.partition("=")[2] for word in words if word.startswith("--agent=")]
+    if named and agent not in named:
+        raise InputError(f"--resume: {out} trains another agent ({named[0]}); name that one, or another --out")
 
 
 def next_free(out: Path) -> Path:

@@ -31,8 +31,9 @@ def find_interests(vectors: F32, crowd: F32, history: I32, page: I32, points: F3
     among the items around which most was consumed is as likely as the product over all that was consumed of the sum
     over its three (Bayes, all triples alike before). A point is the mean of what was consumed near its item. Where less
     than three were consumed all are interests; where fewer than SPOTS, the others are zero. vectors: (n, d). crowd:
-    (n,), sum of exp(16 (cos(a, i) - 1)) over all items by the share that each has of what anybody consumes. history:
-    items consumed, -1 before the first. page: (n,), -1 for an item that was consumed before the visit.
+    (n,), sum of exp(16 (cos(a, i) - 1)) over the item and its known neighbours, by the share that each has of what
+    anybody consumes. history: items consumed, -1 before the first. page: (n,), -1 for an item that was consumed before
+    the visit.
     """
     points[:], chances[:] = 0.0, 0.0
     items, weights = np.empty(history.shape[0], dtype=np.int32), np.zeros(history.shape[0], dtype=np.float32)
