@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
+from tests.command_line import at, zsr_sim
 from tests.small_data import ASSIGNMENTS, small_settings, write_items, write_log
 from zsr_sim.agents.protocol import AgentError
 from zsr_sim.agents.registry import find_agent
-from zsr_sim.cli import app
-from zsr_sim.encoders.cards import FOLDER_VARIABLE
 from zsr_sim.envs.visits import observe
 from zsr_sim.errors import InputError
 from zsr_sim.experiment import Scene, make_scene
@@ -113,6 +111,14 @@ class Unable(FromTheLog):
         self.counts = tensors["weights"]
 
 
+class Schön(Counts): ...
+
+
+class SchönAndReady:
+    def __init__(self, retrieval, slate_size): ...
+    def act(self, observation): ...
+
+
 class Forgetful:
     needs = "the loop"
 
@@ -133,10 +139,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         write_items(place / name)
     write_log(place / "data")
     (place / "learning_agents.py").write_text(OWN, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv(FOLDER_VARIABLE, str(place / "cache"))
-        patch.setattr(sys, "path", [path for path in sys.path if path])
+    with at(place):
         yield place
     sys.modules.pop("learning_agents", None)
 
@@ -147,9 +150,7 @@ def scene(place: Path) -> Scene:
 
 
 def invoke(*words: str, code: int = 0) -> str:
-    result = CliRunner().invoke(app, (*words, "--set", *ASSIGNMENTS))
-    assert result.exit_code == code, result.output
-    return result.output
+    return zsr_sim(*words, "--set", *ASSIGNMENTS, code=code).output
 
 
 def test_it_learns_from_the_log_and_among_users_whom_nobody_has_met(scene: Scene) -> None:
@@ -196,6 +197,10 @@ def test_commands_train_compare_and_recommend_with_it(place: Path) -> None:
     said = invoke("evaluate", "strategies", "--data", "data", "--agents", "learning_agents:Counts", "--worlds",
                   "boredom", "--users", "24", "--out", "runs/worlds")  # fmt: skip
     assert "learning_agents:Counts" in said
+
+
+def test_letters_of_any_alphabet_name_a_class_that_is_kept_nowhere() -> None:
+    assert not find_agent("learning_agents:SchönAndReady").learns
 
 
 def test_a_comparison_goes_on_without_one_that_cannot_learn(place: Path) -> None:

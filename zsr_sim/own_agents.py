@@ -41,8 +41,6 @@ def own_class(spec: str) -> Any:
     Raises InputError where there is none, or one that offers less than `zsr_sim.agents.protocol` asks for.
     """
     module_name, _, class_name = spec.partition(":")
-    if not spec.isascii():
-        raise InputError(f"agent {spec}: a folder is called like it; letters from a to z expected in both names")
     here = str(Path.cwd())
     if here not in sys.path:  # a command's path begins with the script's folder; a person's module lies beside them
         sys.path.insert(0, here)
@@ -169,6 +167,8 @@ def _require_shape(spec: str, name: str, kind: Any) -> None:
         ) from None
     if not learns(kind):
         return
+    if not spec.isascii():
+        raise InputError(f"agent {spec}: a folder is called like it; letters from a to z expected in both names")
     missing = [method for method in _TO_LEARN if not callable(getattr(kind, method, None))]
     if missing or getattr(kind, "needs", None) not in NEEDS:
         lacks = f"no method {missing[0]}()" if missing else f"needs = {getattr(kind, 'needs', None)!r}"
