@@ -81,7 +81,7 @@ def compare(job: Job, agents: Sequence[str], out: Path | None, screen: Screen, m
     steps = sum(count_phases(name, settings) for name in to_train) + 1 + bool(manner.worlds) + bool(manner.reality)
     with Run.create(out, job.command, settings, [job.seed], described(scene)) as run:
         with Phases(screen, steps) as phases:
-            trained, training, untrained = _train_all(arms, baseline, scene, settings, job.seed, run, phases)
+            trained, training, untrained = _train_all(to_train, arms, baseline, scene, settings, job.seed, run, phases)
             learned = {arm: trained[spec.label] for arm, spec in arms.items() if spec.label in trained}
             ready |= {arm: checked(arm, own.agent, scene) for arm, own in learned.items()}
             failed |= untrained
@@ -199,13 +199,13 @@ def _failure(error: AgentError) -> dict[str, Any]:
 
 
 def _train_all(
-    arms: Mapping[str, AgentSpec], baseline: str, scene: Scene, settings: Settings, seed: int, run: Run, phases: Phases
-) -> tuple[dict[str, Trained], dict[str, Any], dict[str, AgentError]]:
+    names: Sequence[str], arms: Mapping[str, AgentSpec], baseline: str, scene: Scene, settings: Settings, seed: int,
+    run: Run, phases: Phases,
+) -> tuple[dict[str, Trained], dict[str, Any], dict[str, AgentError]]:  # fmt: skip
     """Each agent that learns, trained and saved, the figures that its training ended with, and the arms that failed.
 
     Raises AgentError at once where the baseline is among these.
     """
-    names = list(dict.fromkeys(spec.label for spec in arms.values() if spec.learns))
     trained, training = {}, {}
     failed: dict[str, AgentError] = {}
     for name in names:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from zsr_sim.compiled import law
 from zsr_sim.envs.tables import F32, I32
-from zsr_sim.generation.interests import SHARPNESS, SPOTS, cosine, find_interests
+from zsr_sim.generation.index import dot
+from zsr_sim.generation.interests import SHARPNESS, SPOTS, find_interests
 from zsr_sim.generation.retrieval import Retrieval
 
 WIDE, NARROW = 8.0, 16.0  # exp(sharpness * (cosine - 0.7)) is what an item adds to the evidence for a neighbour
@@ -200,7 +201,7 @@ def _compare(vector: F32, desk: Desk) -> tuple[float, float]:
     best, total = 0.0, 0.0
     for k in range(SPOTS):
         if desk.chances[k] > 0.0:
-            near = cosine(vector, desk.points[k])
+            near = dot(vector, desk.points[k])
             best = max(best, near + math.log(desk.chances[k] + _FLOOR) / SHARPNESS)
             total += desk.chances[k] * math.exp(_FAR * (near - 1.0))
     return 4.0 * best, math.log(total + 0.001)

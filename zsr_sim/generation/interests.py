@@ -13,6 +13,7 @@ import numpy as np
 
 from zsr_sim.compiled import law
 from zsr_sim.envs.tables import F32, I32
+from zsr_sim.generation.index import dot
 
 SPOTS = 8
 """Items among which a user's three interests are looked for."""
@@ -41,8 +42,9 @@ def find_interests(vectors: F32, crowd: F32, history: I32, page: I32, points: F3
     weights, own = weights[:m], vectors[items[:m]]  # (m, d)
     cosines, density = np.empty((m, m), dtype=np.float32), np.zeros(m, dtype=np.float32)
     for a in range(m):
-        for b in range(m):
-            cosines[a, b] = cosine(own[a], own[b]) if b < a else np.float32(1.0)
+        cosines[a, a] = 1.0
+        for b in range(a):
+            cosines[a, b] = dot(own[a], own[b])
             cosines[b, a] = cosines[a, b]
     for a in range(m):
         for b in range(m):
@@ -107,15 +109,6 @@ def _mean(vectors: F32, weights: F32, cosines: F32, out: F32) -> None:
         weight = np.float32(weights[a] * math.exp(_AROUND * (cosines[a] - 1.0)))
         for j in range(out.shape[0]):
             out[j] += weight * vectors[a, j]
-    length = np.float32(max(math.sqrt(cosine(out, out)), 1e-12))
+    length = np.float32(max(math.sqrt(dot(out, out)), 1e-12))
     for j in range(out.shape[0]):
         out[j] /= length
-
-
-@law
-def cosine(a: F32, b: F32) -> float:
-    """Product of two unit vectors (d,)."""
-    total = np.float32(0.0)
-    for j in range(a.shape[0]):
-        total += a[j] * b[j]
-    return float(total)
